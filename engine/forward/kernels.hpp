@@ -1,0 +1,89 @@
+// record_<kernel>(): one function a kernel. Takes activations and weights, checks their shapes, and records the dispatches; the only place where
+// grids, specialization constants and argument structs are put together.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/base/result.hpp"
+#include "engine/device/device.hpp"
+#include "engine/forward/variant_set.hpp"
+#include "shaders/interface/kernel_args.h"
+
+namespace quire {
+
+/// f32 [width][column_count] in tiles of column_tile columns (kernel_args.h). column_tile 1 is the one-token family.
+struct Activation {
+  BufferSlice slice;
+  uint32_t width = 0;
+  uint32_t column_count = 0;   ///< a multiple of column_tile: padding columns count
+  uint32_t column_tile = 1;
+  static uint64_t bytes(uint64_t width, uint64_t column_count) { return 4 * width * column_count; }
+};
+
+/// Consecutive rows of one matrix that lie in one buffer and have one type.
+struct WeightPart {
+  WeightType type = WeightType::none;
+  BufferSlice slice;
+  uint32_t row_begin = 0;
+  uint32_t row_count = 0;
+};
+
+/// A matrix [rows][width] in one or more parts: more when types differ (Q, K, V stacked) or when it is larger than one buffer may be.
+struct WeightMatrix {
+  uint32_t rows = 0;
+  uint32_t width = 0;
+  std::vector<WeightPart> parts;   ///< ordered, without gaps
+};
+
+/// What attention needs to know of one layer's pages, fixed for a model.
+struct AttentionShape {
+  PageShape page;            ///< of the layer's cache group
+  uint32_t layer = 0;        ///< within the group
+  uint32_t q_heads = 0;
+  uint32_t window = 0;       ///< 0: none
+  float scale = 0;           ///< usually 1 / sqrt(k_dim)
+};
+
+/// The step's tables on the device.
+struct StepTables {
+  BufferSlice columns;       ///< ColumnInfo[column_count]
+  BufferSlice sequences;     ///< SequenceInfo[] of the layer's group
+  std::span<const BufferSlice> pages;  ///< all memory that the tables' pages may lie in (slabs)
+};
+
+struct Recorder {
+  Encoder& encoder;
+  const VariantSet& variants;
+};
+
+Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice columns, const Activation& dst, float scale);
+Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst);
+/// dst = W src (+ bias) (+ residual). Chooses matmul_many or matmul_few by src.column_tile; one dispatch a part.
+/// `bias` (f32 [rows]) and `residual` may be empty. dst rows [row_offset, row_offset + W.rows) are written.
+Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset = 0,
+                     BufferSlice bias = {}, BufferSlice residual = {});
+enum class RopeOrder : uint32_t { normal = 0, neox = 1 };
+/// rope: f32 [column_count][rope_dim / 2][2] (cos, sin).
+Status record_rope_page_write(Recorder r, const Activation& qkv, BufferSlice rope, uint32_t rope_dim, RopeOrder order, const AttentionShape& shape,
+                              const StepTables& tables, const Activation& q);
+/// Requires: q.column_tile > 1 (tables' columns tile by tile of one sequence).
+Status record_attend_prefill(Recorder r, const Activation& q, const AttentionShape& shape, const StepTables& tables, const Activation& dst);
+/// Bytes of the partials for attend_decode. split_count as split_count_for gives it for the longest column.
+uint64_t attend_partials_bytes(uint32_t column_count, uint32_t q_heads, uint32_t v_dim, uint32_t split_count);
+/// Splits that a query at `slot` needs: from the split of its first visible slot to its own.
+uint32_t split_count_for(const VariantSet& variants, uint32_t slot, uint32_t window);
+Status record_attend_decode(Recorder r, const Activation& q, const AttentionShape& shape, const StepTables& tables, uint32_t split_count,
+                            BufferSlice partials);
+Status record_attend_merge(Recorder r, BufferSlice partials, uint32_t split_count, const AttentionShape& shape, BufferSlice columns,
+                           const Activation& dst);
+Status record_swiglu(Recorder r, const Activation& gate_up, const Activation& dst);
+/// selection: uint32 [dst.column_count], indices of src columns.
+Status record_gather_columns(Recorder r, const Activation& src, BufferSlice selection, const Activation& dst);
+/// logits: column_tile 1; results: ArgmaxResult[column_count].
+Status record_argmax(Recorder r, const Activation& logits, BufferSlice results);
+/// results: TopKEntry[column_count][count].
+Status record_top_k(Recorder r, const Activation& logits, uint32_t count, BufferSlice results);
+
+}  // namespace quire

@@ -1,0 +1,33 @@
+// The tuning choices of one device, made once from its queried limits. Together with the device and driver they fix every rounding.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/device/limits.hpp"
+
+namespace quire {
+
+struct VariantSet {
+  uint32_t lanes = 32;                ///< height of a weight tile: one row a lane
+  uint32_t many_column_tile = 16;     ///< activations of the many-token family are tiled by this many columns
+  uint32_t many_tiles_per_lane = 1;
+  uint32_t many_k_parts = 1;          ///< lanes that share one row's sum
+  uint32_t few_tiles_per_lane = 1;
+  uint32_t few_k_parts = 1;
+  uint32_t few_max_columns = 8;       ///< columns one invocation accumulates at most; more columns take more workgroups
+  uint32_t norm_workgroup = 64;
+  uint32_t attend_prefill_workgroup = 16;  ///< = many_column_tile or a divisor of it: one query a lane
+  uint32_t attend_decode_workgroup = 32;
+  uint32_t split_slots = 128;         ///< slots of one split of attend_decode
+  uint32_t elementwise_workgroup = 64;
+  uint32_t search_workgroup = 128;    ///< argmax, top_k
+
+  /// One line that names every choice, for logs and bench files.
+  std::string describe() const;
+};
+
+/// A pure function of the limits: never of a name, never of a timing.
+VariantSet choose_variants(const Limits& limits);
+
+}  // namespace quire

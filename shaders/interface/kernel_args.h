@@ -1,0 +1,190 @@
+/* One argument struct a kernel, and the small records that kernels read from the step's device buffer.
+ * GLSL reads a struct as push constants, CUDA and the reference backend as a parameter: the bytes are the same everywhere (asserted in
+ * engine/device/kernel_manifest.cpp). Addresses come first and are filled in by the encoder from checked slices; every struct is at most 128 bytes.
+ *
+ * Words used below
+ *   column        one token of the step. Activations are stored in tiles of COLUMN_TILE columns (a specialization constant, 1 in the one-token
+ *                 family): element k of column n of a [width]-wide activation is at activation_index(k, n, width, COLUMN_TILE).
+ *   padding       a column whose `sequence` is PADDING_COLUMN: it fills a tile, nothing is read or written for it but its own activations.
+ *   slot          a token's place in its sequence's page table: page = slot / page.tokens. Separate from its position, which RoPE uses. */
+#ifndef QUIRE_KERNEL_ARGS_H
+#define QUIRE_KERNEL_ARGS_H
+
+#include "shaders/interface/page_layout.h"
+
+#ifdef __cplusplus
+namespace quire {
+#endif
+
+#define PADDING_COLUMN 0xffffffffu
+
+struct ColumnInfo {
+  uint32 token;     /* vocabulary id */
+  uint32 position;  /* RoPE position */
+  uint32 slot;      /* where its K and V are written; it attends to slots [0, slot], less what a window cut off */
+  uint32 sequence;  /* index into the group's SequenceInfo array, or PADDING_COLUMN. All real columns of a tile have the same one. */
+};
+
+struct SequenceInfo {
+  ADDRESS table;     /* PageEntry[page_count], indexed by slot / page.tokens */
+  uint32 page_count; /* entries that may be read */
+  uint32 reserved;
+};
+
+SHARED_FN uint32 activation_index(uint32 k, uint32 n, uint32 width, uint32 column_tile) {
+  return (n / column_tile) * (width * column_tile) + k * column_tile + n % column_tile;
+}
+
+/* Keys [first, slot] are what the query at `slot` may see; window 0 means all. */
+SHARED_FN uint32 first_visible_slot(uint32 slot, uint32 window) { return (window == 0u || slot < window) ? 0u : slot - window + 1u; }
+
+/* embed_rows: out[k, n] = scale * W[columns[n].token, k]. Tokens outside [row_begin, row_begin + row_count) are left alone, so that a table
+ * in several pieces is one dispatch a piece; padding columns get zeros from the piece with row_begin 0. */
+struct EmbedRowsArgs {
+  ADDRESS weights;  /* in: [row_count][width], the device's weight layout */
+  ADDRESS columns;  /* in: ColumnInfo[column_count] */
+  ADDRESS dst;      /* out: f32 activation [width][column_count] */
+  uint32 width;
+  uint32 column_count;
+  uint32 row_begin;
+  uint32 row_count;
+  float scale;
+};
+
+/* rms_norm: dst[k, n] = src[k, n] * weight[k] / sqrt(mean over k of src^2 + epsilon). (Zhang & Sennrich 2019) */
+struct RmsNormArgs {
+  ADDRESS src;      /* in: f32 activation [width][column_count] */
+  ADDRESS weight;   /* in: f32 [width] */
+  ADDRESS dst;      /* out: like src */
+  uint32 width;
+  uint32 column_count;
+  float epsilon;
+};
+
+/* matmul_many, matmul_few: dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
+ * dst and residual are [dst_width]-wide, so that several matrices (Q, K, V; gate, up) fill one activation. */
+struct MatmulArgs {
+  ADDRESS weights;   /* in: [rows][width], the device's weight layout */
+  ADDRESS src;       /* in: f32 activation [width][column_count] */
+  ADDRESS dst;       /* out: f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows) written */
+  ADDRESS residual;  /* in, optional (0): like dst */
+  ADDRESS bias;      /* in, optional (0): f32 [dst_width] */
+  uint32 rows;
+  uint32 width;
+  uint32 column_count;
+  uint32 row_offset;
+  uint32 dst_width;
+};
+
+/* rope_page_write: turns the projected Q and K by their positions (Su et al. 2021, RoFormer) and writes K and V to their page slots.
+ * qkv holds, per column, rows [0, q_heads * k_dim) of Q, then kv_heads * k_dim of K, then kv_heads * v_dim of V.
+ * The first rope_dim elements of a head turn: pair i is (2i, 2i + 1) in normal order, (i, i + rope_dim / 2) in neox order. */
+struct RopePageWriteArgs {
+  ADDRESS qkv;        /* in: f32 activation [q_heads * k_dim + kv_heads * (k_dim + v_dim)][column_count] */
+  ADDRESS rope;       /* in: f32 [column_count][rope_dim / 2][2]: cos, sin of each column's angles */
+  ADDRESS columns;    /* in: ColumnInfo[column_count] */
+  ADDRESS sequences;  /* in: SequenceInfo[] of the group */
+  ADDRESS q;          /* out: f32 activation [q_heads * k_dim][column_count] */
+  PageShape page;
+  uint32 layer;       /* within the group */
+  uint32 q_heads;
+  uint32 rope_dim;    /* even, <= k_dim */
+  uint32 rope_neox;   /* 0 normal, 1 neox */
+  uint32 column_count;
+};
+
+/* attend_prefill: dst[h * v_dim + d, n] = sum over visible slots j of softmax_j(scale * q[h, n] . K[j]) V[j, d], tiled with a running softmax
+ * (Milakov & Gimelshein 2018; Dao et al. 2022). Query head h reads K/V head h / (q_heads / kv_heads). Padding columns get zeros. */
+struct AttendPrefillArgs {
+  ADDRESS q;          /* in: f32 activation [q_heads * k_dim][column_count] */
+  ADDRESS columns;    /* in: ColumnInfo[column_count] */
+  ADDRESS sequences;  /* in: SequenceInfo[] of the group */
+  ADDRESS dst;        /* out: f32 activation [q_heads * v_dim][column_count] */
+  PageShape page;
+  uint32 layer;
+  uint32 q_heads;
+  uint32 window;      /* 0: none */
+  float scale;
+  uint32 column_count;
+};
+
+/* attend_decode: the same sum over one split of the visible slots. Split s of a column holds slots [s * SPLIT_SLOTS, (s + 1) * SPLIT_SLOTS) by
+ * absolute index, so that neither neighbours nor chunks move a boundary. The grid has split_count splits from the column's first visible one on;
+ * splits past the column's slot are not written. A partial is v_dim unnormalised sums, then the maximum score m, then the sum of exp(score - m). */
+struct AttendDecodeArgs {
+  ADDRESS q;          /* in: f32 activation [q_heads * k_dim][column_count] */
+  ADDRESS columns;
+  ADDRESS sequences;
+  ADDRESS partials;   /* out: f32 [column_count][q_heads][split_count][v_dim + 2] */
+  PageShape page;
+  uint32 layer;
+  uint32 q_heads;
+  uint32 window;
+  float scale;
+  uint32 column_count;
+  uint32 split_count;
+};
+
+/* attend_merge: joins a column's splits, in index order, into the normalised result. */
+struct AttendMergeArgs {
+  ADDRESS partials;  /* in: as attend_decode wrote them */
+  ADDRESS columns;
+  ADDRESS dst;       /* out: f32 activation [q_heads * v_dim][column_count] */
+  uint32 q_heads;
+  uint32 v_dim;
+  uint32 window;
+  uint32 column_count;
+  uint32 split_count;
+};
+
+/* swiglu: dst[i, n] = silu(gate[i, n]) * up[i, n], silu(x) = x / (1 + exp(-x)). (Shazeer 2020) */
+struct SwigluArgs {
+  ADDRESS gate_up;  /* in: f32 activation [2 * width][column_count]: gate rows, then up rows */
+  ADDRESS dst;      /* out: f32 activation [width][column_count] */
+  uint32 width;
+  uint32 column_count;
+};
+
+/* gather_columns: dst column i = src column selection[i]; src is tiled by COLUMN_TILE, dst by 1. */
+struct GatherColumnsArgs {
+  ADDRESS src;        /* in: f32 activation [width][...] */
+  ADDRESS selection;  /* in: uint32 [column_count] */
+  ADDRESS dst;        /* out: f32 [column_count][width] */
+  uint32 width;
+  uint32 column_count;
+};
+
+struct ArgmaxResult {
+  uint32 index;       /* of the largest logit; the lowest index wins a tie */
+  float value;
+  uint32 non_finite;  /* how many logits are NaN or infinite (then index and value count finite ones only) */
+  uint32 reserved;
+};
+
+/* argmax: one result a row. */
+struct ArgmaxArgs {
+  ADDRESS logits;   /* in: f32 [row_count][vocabulary] */
+  ADDRESS results;  /* out: ArgmaxResult[row_count] */
+  uint32 vocabulary;
+  uint32 row_count;
+};
+
+struct TopKEntry {
+  uint32 index;
+  float value;
+};
+
+/* top_k: the count largest logits of each row, largest first, lower index first among equals. NaN counts as minus infinity. */
+struct TopKArgs {
+  ADDRESS logits;   /* in: f32 [row_count][vocabulary] */
+  ADDRESS results;  /* out: TopKEntry[row_count][count] */
+  uint32 vocabulary;
+  uint32 row_count;
+  uint32 count;     /* 1 .. min(vocabulary, TOP_K_LIMIT) */
+};
+#define TOP_K_LIMIT 256u
+
+#ifdef __cplusplus
+}  // namespace quire
+#endif
+#endif
