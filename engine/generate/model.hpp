@@ -1,0 +1,63 @@
+// Model: one model file made ready to run on one device: description, tokenizer, weights, cache, and the recorded step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.hpp"
+#include "engine/device/device.hpp"
+#include "engine/model/gguf_reader.hpp"
+#include "engine/model/hyperparameters.hpp"
+#include "engine/text/chat_template.hpp"
+#include "engine/text/tokenizer.hpp"
+
+namespace quire {
+
+class ByteSource;  // engine/platform/byte_source.hpp
+
+struct ModelOptions {
+  uint32_t context_length = 0;           ///< longest sequence; 0: what the model was trained for
+  uint32_t chunk = 0;                    ///< most prompt tokens one step computes; 0: chosen from the device
+  uint64_t cache_budget_bytes = 0;       ///< most device memory for pages; 0: what the device has left
+  uint64_t slab_bytes = uint64_t{128} << 20;
+  /// Called during loading with bytes done and in all; false cancels the load (Code::cancelled).
+  std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
+};
+
+/// What a model needs on a device, computed without one (`quire inspect`) and equal to what is allocated.
+struct MemoryPrediction {
+  uint64_t weight_bytes = 0;
+  uint64_t scratch_bytes = 0;            ///< activations, tables, partials, logits
+  uint64_t page_bytes_per_token = 0;     ///< over all groups, before windows
+  uint64_t page_bytes_for_context = 0;   ///< whole pages for the context asked about, windows considered
+};
+
+class Model {
+ public:
+  /// On error: io, corrupt (the file), unsupported (names the architecture, weight type, tokenizer or template), out_of_*_memory, cancelled.
+  static Result<std::unique_ptr<Model>> open(Device& device, std::shared_ptr<ByteSource> file, const ModelOptions& options);
+  ~Model();
+
+  const GgufFile& file() const;
+  const Hyperparameters& hyperparameters() const;
+  const Tokenizer& tokenizer() const;
+  /// Null if the file has no template that is recognised; `chat_template_error` says why.
+  const ChatTemplate* chat_template() const;
+  const Error& chat_template_error() const;
+  uint32_t context_length() const;
+  uint32_t chunk() const;
+  MemoryPrediction memory_prediction(uint32_t context) const;
+
+  struct Impl;
+  Impl& impl() { return *impl_; }
+
+ private:
+  explicit Model(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quire
