@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,8 +48,10 @@ class Session {
   uint32_t computed() const;             ///< tokens whose K and V are in pages
   uint32_t pending() const;              ///< appended and not computed
   void request(const OutputRequest& request);
-  /// Logits after each of the last `positions()` computed tokens of the last finished steps: f32 [positions][vocabulary], until the next append.
-  std::span<const float> logits() const;
+  /// Logits after each of the last logits_positions() tokens: f32 [positions][vocabulary], valid until the next append, truncate or step.
+  /// On error: invalid_argument (pending tokens, or nothing computed since the last change), device_lost.
+  Result<std::span<const float>> logits();
+  /// How many of the last tokens have logits: 0 before a step has computed the newest token.
   uint32_t logits_positions() const;
   /// The largest logit after the newest token, found on the device. On error: invalid_argument (nothing computed), non_finite.
   Result<ArgmaxResult> argmax();

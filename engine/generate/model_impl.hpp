@@ -1,0 +1,40 @@
+// What a Model holds; seen by the files of engine/generate only.
+#pragma once
+
+#include <optional>
+
+#include "cache/kv_cache.hpp"
+#include "engine/forward/forward_pass.hpp"
+#include "engine/generate/model.hpp"
+#include "engine/generate/step_tables.hpp"
+
+namespace quire {
+
+struct Model::Impl {
+  Device* device = nullptr;
+  std::shared_ptr<ByteSource> source;
+  GgufFile file;
+  Hyperparameters hyper;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  Error chat_template_error;
+  uint32_t context_length = 0;
+  uint32_t chunk = 0;
+  VariantSet variants;
+  std::vector<LayerAttention> layers;   ///< where each layer's K and V live
+  StepCapacity capacity;
+  MemoryPrediction prediction;          ///< all but the pages of a context
+  std::vector<CacheGroup> groups;
+  CacheBudget budget;
+  ModelWeights weights;
+  std::optional<Scratch> scratch;
+  std::optional<StepTableBuffer> tables;
+  std::optional<KvCache> cache;
+  bool in_step = false;                 ///< scratch and tables belong to the step that has begun
+};
+
+/// The cache groups of a model, and each layer's place in them: layers with the same window share a group.
+Result<std::vector<CacheGroup>> make_cache_groups(const Hyperparameters& hyper);
+std::vector<LayerAttention> place_layers(const Hyperparameters& hyper, std::span<const CacheGroup> groups);
+
+}  // namespace quire
