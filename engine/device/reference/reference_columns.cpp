@@ -1,0 +1,71 @@
+// Kernels that treat each column by itself: embed_rows, rms_norm, swiglu, gather_columns.
+#include <cmath>
+#include <vector>
+
+#include "engine/device/reference/reference_kernels.hpp"
+#include "engine/device/reference/weight_blocks.hpp"
+
+namespace quire::reference {
+
+void embed_rows(const EmbedRowsArgs& args, const KernelVariant& kernel) {
+  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const uint64_t row_bytes = weight_row_bytes(kernel.weight, args.width);
+  const auto* weights = host_pointer<const std::byte>(args.weights);
+  const auto* columns = host_pointer<const ColumnInfo>(args.columns);
+  auto* dst = host_pointer<float>(args.dst);
+  std::vector<float> row(args.width);
+  for (uint32_t n = 0; n < args.column_count; ++n) {
+    const ColumnInfo& column = columns[n];
+    if (column.sequence == PADDING_COLUMN) {
+      if (args.row_begin == 0)
+        for (uint32_t k = 0; k < args.width; ++k) dst[activation_index(k, n, args.width, column_tile)] = 0;
+      continue;
+    }
+    if (column.token < args.row_begin || column.token - args.row_begin >= args.row_count) continue;
+    unpack_weight_row(kernel.weight, weights + (column.token - args.row_begin) * row_bytes, row);
+    for (uint32_t k = 0; k < args.width; ++k) dst[activation_index(k, n, args.width, column_tile)] = args.scale * row[k];
+  }
+}
+
+void rms_norm(const RmsNormArgs& args, const KernelVariant& kernel) {
+  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const auto* src = host_pointer<const float>(args.src);
+  const auto* weight = host_pointer<const float>(args.weight);
+  auto* dst = host_pointer<float>(args.dst);
+  for (uint32_t n = 0; n < args.column_count; ++n) {
+    double sum = 0;
+    for (uint32_t k = 0; k < args.width; ++k) {
+      const double x = src[activation_index(k, n, args.width, column_tile)];
+      sum += x * x;
+    }
+    const double factor = 1 / std::sqrt(sum / args.width + static_cast<double>(args.epsilon));
+    for (uint32_t k = 0; k < args.width; ++k) {
+      const uint32_t i = activation_index(k, n, args.width, column_tile);
+      dst[i] = static_cast<float>(static_cast<double>(src[i]) * static_cast<double>(weight[k]) * factor);
+    }
+  }
+}
+
+void swiglu(const SwigluArgs& args, const KernelVariant& kernel) {
+  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const auto* gate_up = host_pointer<const float>(args.gate_up);
+  auto* dst = host_pointer<float>(args.dst);
+  for (uint32_t n = 0; n < args.column_count; ++n)
+    for (uint32_t i = 0; i < args.width; ++i) {
+      const double gate = gate_up[activation_index(i, n, 2 * args.width, column_tile)];
+      const double up = gate_up[activation_index(args.width + i, n, 2 * args.width, column_tile)];
+      dst[activation_index(i, n, args.width, column_tile)] = static_cast<float>(gate / (1 + std::exp(-gate)) * up);
+    }
+}
+
+void gather_columns(const GatherColumnsArgs& args, const KernelVariant& kernel) {
+  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const auto* src = host_pointer<const float>(args.src);
+  const auto* selection = host_pointer<const uint32_t>(args.selection);
+  auto* dst = host_pointer<float>(args.dst);
+  for (uint32_t n = 0; n < args.column_count; ++n)
+    for (uint32_t k = 0; k < args.width; ++k)
+      dst[activation_index(k, n, args.width, 1)] = src[activation_index(k, selection[n], args.width, column_tile)];
+}
+
+}  // namespace quire::reference

@@ -1,0 +1,44 @@
+#include "engine/device/reference/reference_kernels.hpp"
+
+#include <cstddef>
+#include <cstring>
+
+namespace quire {
+namespace {
+
+template <class Args>
+void run(void (*kernel)(const Args&, const KernelVariant&), const Command& command) {
+  Args args;
+  static_assert(sizeof(args) <= sizeof(command.args));
+  std::memcpy(&args, command.args.data(), sizeof(args));
+  kernel(args, command.kernel);
+}
+
+}  // namespace
+
+void run_reference_kernel(const Command& command) {
+  switch (command.kernel.id) {
+    case KernelId::embed_rows: return run(reference::embed_rows, command);
+    case KernelId::rms_norm: return run(reference::rms_norm, command);
+    case KernelId::matmul_many: return run(reference::matmul_many, command);
+    case KernelId::matmul_few: return run(reference::matmul_few, command);
+    case KernelId::rope_page_write: return run(reference::rope_page_write, command);
+    case KernelId::attend_prefill: return run(reference::attend_prefill, command);
+    case KernelId::attend_decode: return run(reference::attend_decode, command);
+    case KernelId::attend_merge: return run(reference::attend_merge, command);
+    case KernelId::swiglu: return run(reference::swiglu, command);
+    case KernelId::gather_columns: return run(reference::gather_columns, command);
+    case KernelId::argmax: return run(reference::argmax, command);
+    case KernelId::top_k: return run(reference::top_k, command);
+    case KernelId::count: return;
+  }
+}
+
+uint32_t reference::spec_value(const KernelVariant& kernel, std::string_view name) {
+  const auto names = kernel_info(kernel.id).spec_constants;
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] == name) return kernel.spec[i];
+  return 0;
+}
+
+}  // namespace quire

@@ -1,0 +1,39 @@
+// matmul_many and matmul_few: one sum, two shapes of activations.
+#include <vector>
+
+#include "engine/device/reference/reference_kernels.hpp"
+#include "engine/device/reference/weight_blocks.hpp"
+
+namespace quire::reference {
+namespace {
+
+void matmul(const MatmulArgs& args, WeightType type, uint32_t column_tile) {
+  const uint64_t row_bytes = weight_row_bytes(type, args.width);
+  const auto* weights = host_pointer<const std::byte>(args.weights);
+  const auto* src = host_pointer<const float>(args.src);
+  const auto* bias = host_pointer<const float>(args.bias);
+  const auto* residual = host_pointer<const float>(args.residual);
+  auto* dst = host_pointer<float>(args.dst);
+  std::vector<float> row(args.width);
+  for (uint32_t r = 0; r < args.rows; ++r) {
+    unpack_weight_row(type, weights + r * row_bytes, row);
+    const uint32_t out_row = args.row_offset + r;
+    for (uint32_t n = 0; n < args.column_count; ++n) {
+      double sum = 0;
+      for (uint32_t k = 0; k < args.width; ++k)
+        sum += static_cast<double>(row[k]) * static_cast<double>(src[activation_index(k, n, args.width, column_tile)]);
+      const uint32_t i = activation_index(out_row, n, args.dst_width, column_tile);
+      if (bias) sum += static_cast<double>(bias[out_row]);
+      if (residual) sum += static_cast<double>(residual[i]);
+      dst[i] = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace
+
+void matmul_many(const MatmulArgs& args, const KernelVariant& kernel) { matmul(args, kernel.weight, spec_value(kernel, "column_tile")); }
+
+void matmul_few(const MatmulArgs& args, const KernelVariant& kernel) { matmul(args, kernel.weight, 1); }
+
+}  // namespace quire::reference
