@@ -8,22 +8,26 @@
 #include <string>
 #include <vector>
 
+#include "cache/cache_budget.hpp"
+#include "cache/cache_group.hpp"
+#include "cache/kv_cache.hpp"
 #include "engine/base/result.hpp"
 #include "engine/device/device.hpp"
 #include "engine/model/gguf_reader.hpp"
 #include "engine/model/hyperparameters.hpp"
+#include "engine/platform/byte_source.hpp"
 #include "engine/text/chat_template.hpp"
 #include "engine/text/tokenizer.hpp"
 
 namespace quire {
 
-class ByteSource;  // engine/platform/byte_source.hpp
-
 struct ModelOptions {
   uint32_t context_length = 0;           ///< longest sequence; 0: what the model was trained for
   uint32_t chunk = 0;                    ///< most prompt tokens one step computes; 0: chosen from the device
-  uint64_t cache_budget_bytes = 0;       ///< most device memory for pages; 0: what the device has left
+  CacheBudget* cache_budget = nullptr;   ///< shared with other models and outlives them; null: one of the model's own
+  uint64_t cache_budget_bytes = 0;       ///< of the model's own budget; 0: 90 % of what the device has left after weights and scratch
   uint64_t slab_bytes = uint64_t{128} << 20;
+  PageFill page_fill = PageFill::as_left; ///< what new pages hold: tests poison them
   /// Called during loading with bytes done and in all; false cancels the load (Code::cancelled).
   std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };
@@ -31,10 +35,16 @@ struct ModelOptions {
 /// What a model needs on a device, computed without one (`quire inspect`) and equal to what is allocated.
 struct MemoryPrediction {
   uint64_t weight_bytes = 0;
-  uint64_t scratch_bytes = 0;            ///< activations, tables, partials, logits
+  uint64_t scratch_bytes = 0;            ///< activations, attention partials, logits
+  uint64_t table_bytes = 0;              ///< columns, angles and selections of a step
+  uint64_t session_bytes = 0;            ///< per session: the newest token's logits
   uint64_t page_bytes_per_token = 0;     ///< over all groups, before windows
   uint64_t page_bytes_for_context = 0;   ///< whole pages for the context asked about, windows considered
 };
+
+/// What `inspect` needs: computed from the file's metadata and a device's limits, with the arithmetic that allocation uses.
+/// On error: as Model::open where the file cannot run on such a device.
+Result<MemoryPrediction> predict_memory(const GgufFile& file, const Limits& limits, const ModelOptions& options, uint32_t context, PageFormats formats);
 
 class Model {
  public:
@@ -50,7 +60,11 @@ class Model {
   const Error& chat_template_error() const;
   uint32_t context_length() const;
   uint32_t chunk() const;
-  MemoryPrediction memory_prediction(uint32_t context) const;
+  /// Bytes for one sequence of `context` tokens in `formats`.
+  MemoryPrediction memory_prediction(uint32_t context, PageFormats formats) const;
+  CacheMemory cache_memory() const;
+  /// Pages and bytes that one session holds now: see Session.
+  std::span<const CacheGroup> cache_groups() const;
 
   struct Impl;
   Impl& impl() { return *impl_; }

@@ -25,13 +25,30 @@ struct Model::Impl {
   StepCapacity capacity;
   MemoryPrediction prediction;          ///< all but the pages of a context
   std::vector<CacheGroup> groups;
-  CacheBudget budget;
-  ModelWeights weights;
+  std::unique_ptr<CacheBudget> own_budget;  ///< null: the budget is the caller's
+  std::optional<ModelWeights> weights;
   std::optional<Scratch> scratch;
   std::optional<StepTableBuffer> tables;
   std::optional<KvCache> cache;
   bool in_step = false;                 ///< scratch and tables belong to the step that has begun
 };
+
+/// Everything about running a file on a device that needs no device.
+struct ModelPlan {
+  Hyperparameters hyper;
+  VariantSet variants;
+  WeightPlan weights;
+  std::vector<CacheGroup> groups;
+  std::vector<LayerAttention> layers;
+  uint32_t context_length = 0;
+  uint32_t chunk = 0;
+  StepCapacity capacity;
+  uint32_t table_columns = 0;
+  MemoryPrediction prediction;          ///< without the pages of a context
+};
+Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const ModelOptions& options);
+/// Adds the pages of one sequence of `context` tokens to the prediction. On error: unsupported (a page too large).
+Result<MemoryPrediction> with_context(MemoryPrediction prediction, std::span<const CacheGroup> groups, uint32_t context, PageFormats formats);
 
 /// The cache groups of a model, and each layer's place in them: layers with the same window share a group.
 Result<std::vector<CacheGroup>> make_cache_groups(const Hyperparameters& hyper);

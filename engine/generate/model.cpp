@@ -1,0 +1,76 @@
+#include "engine/generate/model.hpp"
+
+#include <algorithm>
+
+#include "engine/generate/model_impl.hpp"
+
+namespace quire {
+namespace {
+
+/// The share of the device's free memory that pages may take unless the caller names a budget: what is left is the host's and the driver's.
+constexpr double kShareOfFreeMemory = 0.9;
+
+uint64_t default_budget_bytes(Device& device) {
+  const DeviceMemory memory = device.memory();
+  const uint64_t total = memory.heap_budget_bytes != 0 ? memory.heap_budget_bytes : device.limits().max_device_bytes;
+  const uint64_t used = memory.heap_budget_bytes != 0 ? memory.heap_used_bytes : memory.buffer_bytes;
+  if (total == 0) return UINT64_MAX / 2;
+  return static_cast<uint64_t>(static_cast<double>(total - std::min(used, total)) * kShareOfFreeMemory);
+}
+
+}  // namespace
+
+Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Model::~Model() = default;
+
+Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteSource> source, const ModelOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->device = &device;
+  impl->source = std::move(source);
+  QUIRE_ASSIGN(impl->file, GgufFile::read(*impl->source));
+  QUIRE_ASSIGN(ModelPlan plan, plan_model(impl->file, device.limits(), options));
+  QUIRE_ASSIGN(impl->tokenizer, Tokenizer::create(impl->file));
+  Result<ChatTemplate> chat_template = ChatTemplate::recognise(impl->file, *impl->tokenizer);
+  if (chat_template.ok())
+    impl->chat_template = std::move(*chat_template);
+  else
+    impl->chat_template_error = std::move(chat_template).error();
+
+  impl->hyper = plan.hyper;
+  impl->variants = plan.variants;
+  impl->groups = plan.groups;
+  impl->layers = plan.layers;
+  impl->context_length = plan.context_length;
+  impl->chunk = plan.chunk;
+  impl->capacity = plan.capacity;
+  impl->prediction = plan.prediction;
+
+  QUIRE_ASSIGN(impl->weights, ModelWeights::load(device, *impl->source, plan.weights, impl->variants, options.progress));
+  QUIRE_ASSIGN(impl->scratch, Scratch::create(device, impl->hyper, impl->capacity));
+  QUIRE_ASSIGN(impl->tables, StepTableBuffer::create(device, impl->hyper, static_cast<uint32_t>(impl->groups.size()), plan.table_columns));
+
+  CacheBudget* budget = options.cache_budget;
+  if (budget == nullptr) {
+    impl->own_budget = std::make_unique<CacheBudget>(options.cache_budget_bytes != 0 ? options.cache_budget_bytes : default_budget_bytes(device));
+    budget = impl->own_budget.get();
+  }
+  QUIRE_ASSIGN(impl->cache, KvCache::create(device, impl->groups, *budget, {.slab_bytes = options.slab_bytes, .page_fill = options.page_fill}));
+  return std::unique_ptr<Model>(new Model(std::move(impl)));
+}
+
+const GgufFile& Model::file() const { return impl_->file; }
+const Hyperparameters& Model::hyperparameters() const { return impl_->hyper; }
+const Tokenizer& Model::tokenizer() const { return *impl_->tokenizer; }
+const ChatTemplate* Model::chat_template() const { return impl_->chat_template ? &*impl_->chat_template : nullptr; }
+const Error& Model::chat_template_error() const { return impl_->chat_template_error; }
+uint32_t Model::context_length() const { return impl_->context_length; }
+uint32_t Model::chunk() const { return impl_->chunk; }
+CacheMemory Model::cache_memory() const { return impl_->cache->memory(); }
+std::span<const CacheGroup> Model::cache_groups() const { return impl_->groups; }
+
+MemoryPrediction Model::memory_prediction(uint32_t context, PageFormats formats) const {
+  // The groups were checked with the widest format when the model was opened, so no page is too large here.
+  return *with_context(impl_->prediction, impl_->groups, context, formats);
+}
+
+}  // namespace quire

@@ -1,0 +1,95 @@
+// Everything about running a model file on a device that can be decided before the device allocates a byte.
+#include <algorithm>
+
+#include "engine/generate/model_impl.hpp"
+
+namespace quire {
+namespace {
+
+/// Prompt tokens of one step unless the caller says otherwise: enough columns to use every weight tile many times, and scratch of a few megabytes.
+constexpr uint32_t kDefaultChunk = 256;
+constexpr uint32_t kMaxChunk = 4096;
+/// Sessions that can generate in one step; more wait for the next.
+constexpr uint32_t kGeneratedColumns = 64;
+
+uint32_t round_up(uint32_t value, uint32_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+}  // namespace
+
+Result<std::vector<CacheGroup>> make_cache_groups(const Hyperparameters& hyper) {
+  std::vector<CacheGroup> groups;
+  for (uint32_t layer = 0; layer < hyper.block_count; ++layer) {
+    const uint32_t window = hyper.layer_window(layer);
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const CacheGroup& g) { return g.window == window; });
+    if (group == groups.end()) {
+      groups.push_back({.layers = {}, .kv_heads = hyper.head_count_kv, .k_dim = hyper.key_length, .v_dim = hyper.value_length, .window = window});
+      group = groups.end() - 1;
+    }
+    group->layers.push_back(layer);
+  }
+  for (CacheGroup& group : groups) {
+    QUIRE_ASSIGN(group.tokens_per_page, choose_tokens_per_page(group));
+    QUIRE_TRY(check_cache_group(group));
+  }
+  return groups;
+}
+
+std::vector<LayerAttention> place_layers(const Hyperparameters& hyper, std::span<const CacheGroup> groups) {
+  std::vector<LayerAttention> layers(hyper.block_count);
+  for (uint32_t g = 0; g < groups.size(); ++g)
+    for (uint32_t layer = 0; layer < hyper.block_count; ++layer)
+      if (const auto cache_layer = groups[g].cache_layer(layer))
+        layers[layer] = {.group = g,
+                         .shape = {.page = groups[g].page_shape(),
+                                   .layer = *cache_layer,
+                                   .q_heads = hyper.head_count,
+                                   .window = groups[g].window,
+                                   .scale = hyper.attention_scale()}};
+  return layers;
+}
+
+Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const ModelOptions& options) {
+  ModelPlan plan;
+  QUIRE_ASSIGN(plan.hyper, read_hyperparameters(file));
+  QUIRE_TRY(check_tensors(file, plan.hyper));
+  plan.variants = choose_variants(limits);
+  QUIRE_ASSIGN(plan.weights, plan_weights(file, plan.hyper, limits, plan.variants));
+  QUIRE_ASSIGN(plan.groups, make_cache_groups(plan.hyper));
+  plan.layers = place_layers(plan.hyper, plan.groups);
+
+  if (options.context_length > plan.hyper.context_length)
+    return make_error(Code::invalid_argument, "a context of %u tokens is more than the %u the model was trained for", options.context_length,
+                      plan.hyper.context_length);
+  plan.context_length = options.context_length != 0 ? options.context_length : plan.hyper.context_length;
+  if (options.chunk > kMaxChunk) return make_error(Code::invalid_argument, "a chunk of %u tokens is more than %u", options.chunk, kMaxChunk);
+  plan.chunk = std::min(options.chunk != 0 ? options.chunk : kDefaultChunk, plan.context_length);
+
+  // A chunk may be shared by several sessions, each starting on a tile of its own.
+  plan.capacity.prompt_columns = round_up(std::max(plan.chunk, kDefaultChunk / 2), plan.variants.many_column_tile);
+  plan.capacity.generated_columns = kGeneratedColumns;
+  for (const CacheGroup& group : plan.groups)
+    plan.capacity.split_count = std::max(plan.capacity.split_count, split_count_for(plan.variants, plan.context_length - 1, group.window));
+  plan.table_columns = std::max(plan.capacity.prompt_columns, plan.capacity.generated_columns);
+
+  plan.prediction.weight_bytes = plan.weights.total_bytes();
+  plan.prediction.scratch_bytes = ScratchLayout::plan(plan.hyper, plan.capacity).total_bytes;
+  plan.prediction.table_bytes = StepTableLayout::plan(plan.hyper, static_cast<uint32_t>(plan.groups.size()), plan.table_columns).total_bytes;
+  plan.prediction.session_bytes = uint64_t{plan.hyper.vocabulary_size} * sizeof(float);
+  return plan;
+}
+
+Result<MemoryPrediction> with_context(MemoryPrediction prediction, std::span<const CacheGroup> groups, uint32_t context, PageFormats formats) {
+  for (const CacheGroup& group : groups) {
+    QUIRE_ASSIGN(const uint32_t page, checked_page_bytes(group.page_shape(), formats));
+    prediction.page_bytes_per_token += page / group.tokens_per_page;
+    prediction.page_bytes_for_context += uint64_t{held_pages(group, context)} * page;
+  }
+  return prediction;
+}
+
+Result<MemoryPrediction> predict_memory(const GgufFile& file, const Limits& limits, const ModelOptions& options, uint32_t context, PageFormats formats) {
+  QUIRE_ASSIGN(const ModelPlan plan, plan_model(file, limits, options));
+  return with_context(plan.prediction, plan.groups, context, formats);
+}
+
+}  // namespace quire
