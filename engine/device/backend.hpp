@@ -29,7 +29,8 @@ class BackendDevice {
   virtual const DeviceInfo& info() const = 0;
   virtual Result<std::unique_ptr<BackendBuffer>> create_buffer(uint64_t size_bytes, BufferUse use, const char* label) = 0;
   virtual Status prepare(const KernelVariant& kernel) = 0;
-  /// Runs the commands in order, after all earlier submissions, and then sets the timeline to `signal_value`.
+  /// Runs the commands in order, after all earlier submissions and seeing all they wrote, and then sets the timeline to `signal_value`.
+  /// There may be no commands. On error other than device_lost: nothing was submitted, and `signal_value` will be used again.
   virtual Status submit(std::span<const Command> commands, uint64_t signal_value) = 0;
   virtual Result<uint64_t> completed() = 0;
   virtual Status wait(uint64_t timeline_value, std::chrono::nanoseconds timeout) = 0;
@@ -39,6 +40,7 @@ class BackendDevice {
 };
 
 /// One pair a backend, in reference/, vulkan/, cuda/, null/ (file names mirrored). A backend that is not built links a stub that answers `unsupported`.
+/// Each applies DeviceOptions::adjust_limits once to the limits it queried, before it uses any of them; what info() answers has been adjusted.
 Result<std::vector<DeviceInfo>> list_reference_devices(const DeviceOptions& options);
 Result<std::unique_ptr<BackendDevice>> open_reference_device(const DeviceOptions& options);
 Result<std::vector<DeviceInfo>> list_vulkan_devices(const DeviceOptions& options);

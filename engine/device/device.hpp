@@ -18,6 +18,7 @@
 namespace quire {
 
 struct VulkanAdoption;  // engine/device/vulkan_adoption.hpp
+class BackendDevice;    // engine/device/backend.hpp
 
 struct DeviceOptions {
   /// Which backends to look at. Vulkan is the only one chosen without being named.
@@ -37,6 +38,8 @@ struct DeviceOptions {
   std::string pipeline_cache_folder;
   /// Longest estimated time of one submission; zero: no bound. Unset: 100 ms on a GPU, no bound on a CPU device.
   std::optional<std::chrono::nanoseconds> submission_bound;
+  /// Multiplies every estimate that submissions are split by (tests; a host that knows its device to be slower than its type).
+  double estimate_factor = 1.0;
   BarrierMode barriers = BarrierMode::tracked;
   /// Applied to the limits after they were queried, before anything uses them: tests lower them, never raise.
   std::function<void(Limits&)> adjust_limits;
@@ -53,6 +56,7 @@ struct KernelTiming {
 struct DeviceMemory {
   uint64_t buffer_bytes = 0;        ///< in live buffers of this Device, retired ones included until they are given back
   uint64_t buffer_count = 0;
+  uint64_t staging_bytes = 0;       ///< in blocks that Encoder::upload copies through, kept for reuse; not part of buffer_bytes
   uint64_t heap_used_bytes = 0;     ///< by the process, as the driver reports (memory budget extension), else 0
   uint64_t heap_budget_bytes = 0;   ///< likewise
 };
@@ -63,6 +67,8 @@ class Device {
   static Result<std::vector<DeviceInfo>> list(const DeviceOptions& options);
   /// On error: not_found (nothing matches), unsupported (the backend is not built, or the device lacks a requirement; the message names it).
   static Result<Device> open(const DeviceOptions& options);
+  /// The front over a backend made by the caller (engine/device/backend.hpp): tests that need their own.
+  static Result<Device> from_backend(std::unique_ptr<BackendDevice> backend, const DeviceOptions& options);
 
   Device(Device&&) noexcept;
   Device& operator=(Device&&) noexcept;
@@ -82,7 +88,7 @@ class Device {
   Encoder encoder();
   /// Splits the commands at the submission bound and hands them to the device in order. Returns the timeline value that is reached when the
   /// last of them is complete. Values grow by at least one each call; work of one submit sees all effects of earlier submits.
-  /// On error: nothing of this encoder runs, or the device is lost.
+  /// On error: nothing of this encoder runs and it keeps its commands, or the device is lost.
   Result<uint64_t> submit(Encoder&& encoder);
   /// The last timeline value handed out.
   uint64_t last_submitted() const;
