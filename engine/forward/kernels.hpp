@@ -9,6 +9,7 @@
 #include "engine/base/result.hpp"
 #include "engine/device/device.hpp"
 #include "engine/forward/variant_set.hpp"
+#include "engine/model/hyperparameters.hpp"
 #include "shaders/interface/kernel_args.h"
 
 namespace quire {
@@ -64,7 +65,6 @@ Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, fl
 /// `bias` (f32 [rows]) and `residual` may be empty. dst rows [row_offset, row_offset + W.rows) are written.
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset = 0,
                      BufferSlice bias = {}, BufferSlice residual = {});
-enum class RopeOrder : uint32_t { normal = 0, neox = 1 };
 /// rope: f32 [column_count][rope_dim / 2][2] (cos, sin).
 Status record_rope_page_write(Recorder r, const Activation& qkv, BufferSlice rope, uint32_t rope_dim, RopeOrder order, const AttentionShape& shape,
                               const StepTables& tables, const Activation& q);

@@ -1,0 +1,41 @@
+// The numbers that describe a model, read from its file and checked, and the tensors that its family demands.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/base/result.hpp"
+#include "engine/model/gguf_reader.hpp"
+
+namespace quire {
+
+/// Which elements of a head RoPE turns together: (2i, 2i + 1), or (i, i + rope_dimension_count / 2).
+enum class RopeOrder : uint32_t { normal = 0, neox = 1 };
+
+/// Every value is plausible once read_hyperparameters returned it; products of any two fit 64 bits.
+struct Hyperparameters {
+  std::string architecture;            ///< "llama"
+  uint32_t block_count = 0;            ///< layers
+  uint32_t context_length = 0;         ///< tokens the model was trained for
+  uint32_t embedding_length = 0;
+  uint32_t feed_forward_length = 0;
+  uint32_t head_count = 0;             ///< of Q; a multiple of head_count_kv
+  uint32_t head_count_kv = 0;
+  uint32_t key_length = 0;             ///< elements of a Q or K head: a multiple of 8, at most 256
+  uint32_t value_length = 0;           ///< elements of a V head: as key_length
+  uint32_t rope_dimension_count = 0;   ///< first elements of a head that RoPE turns; even
+  RopeOrder rope_order = RopeOrder::normal;
+  float rope_freq_base = 10000.0f;
+  float rms_epsilon = 0.0f;
+  uint32_t vocabulary_size = 0;
+  bool tied_embeddings = false;        ///< the file has no output matrix: the token embedding is used
+};
+
+/// On error: corrupt (a value is missing, of another type or implausible), unsupported (architecture or feature, by name).
+Result<Hyperparameters> read_hyperparameters(const GgufFile& file);
+
+/// Whether every tensor of the family is there with its shape and none is there that the family does not use.
+/// On error: corrupt (names the first tensor that is missing or has another shape), unsupported (names a tensor with no meaning here).
+Status check_tensors(const GgufFile& file, const Hyperparameters& hyper);
+
+}  // namespace quire

@@ -1,0 +1,59 @@
+// Vocabulary: what every tokenizer's token list has in common: texts, types, the special ids, and the search for special tokens.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/result.hpp"
+#include "engine/model/gguf_reader.hpp"
+
+namespace quire {
+
+/// Numbers as in tokenizer.ggml.token_type.
+enum class TokenType : uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+
+class Vocabulary {
+ public:
+  /// Texts are as in the file until set_texts. On error: corrupt (names the key or token, value and bound).
+  static Result<Vocabulary> read(const GgufFile& file);
+
+  uint32_t size() const { return static_cast<uint32_t>(types_.size()); }
+  std::string_view text(uint32_t id) const;
+  TokenType type(uint32_t id) const { return id < types_.size() ? types_[id] : TokenType::unused; }
+  bool is_end_of_generation(uint32_t id) const;
+
+  /// Replaces the texts of all tokens. Requires: texts.size() == size().
+  void set_texts(std::span<const std::string> texts);
+
+  struct SpecialMatch {
+    uint32_t id = 0;
+    size_t size_bytes = 0;
+  };
+  /// The longest special token at text[at]: a user-defined one anywhere, a control token only if it ends at or before `control_end`.
+  /// Requires: at < text.size().
+  std::optional<SpecialMatch> match_special(std::string_view text, size_t at, size_t control_end) const;
+
+  std::optional<uint32_t> bos, eos, eot, unknown;
+  bool add_bos = false;
+
+ private:
+  Status read_special_ids(const GgufFile& file);
+  void collect_special_tokens();
+  void collect_end_of_generation();
+  /// Recognised in text that asks for control tokens only: also a user-defined token that ends an answer or opens a prompt.
+  bool needs_trust(uint32_t id) const;
+
+  std::string texts_;                         ///< of all tokens, one after another
+  std::vector<uint64_t> ends_;
+  std::vector<TokenType> types_;
+  std::vector<uint32_t> special_;             ///< control, unknown and user-defined tokens by text
+  std::array<uint32_t, 257> special_begin_{}; ///< of the first byte, in special_
+  std::vector<uint32_t> end_of_generation_;   ///< ascending
+};
+
+}  // namespace quire
