@@ -37,7 +37,7 @@ class PageTable {
 
   /// A buffer with room for `entry_count` entries, or an empty one if the present buffer has it. Changes nothing: adopt() does.
   Result<Buffer> grown_buffer(Device& device, uint32_t entry_count) const;
-  /// Takes an emptied or grown buffer; the old one is retired. An empty `buffer` changes nothing.
+  /// Takes what grown_buffer gave; the old buffer is retired. An empty `buffer` changes nothing.
   void adopt(Buffer buffer);
   /// The device may not have seen what was recorded: the next upload writes the whole buffer.
   void forget_uploads() { all_changed_ = true; }

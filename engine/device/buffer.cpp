@@ -8,6 +8,8 @@ namespace quire {
 
 Buffer::Buffer(std::shared_ptr<DeviceCore> core, std::unique_ptr<BackendBuffer> buffer) : core_(std::move(core)), buffer_(std::move(buffer)) {}
 
+Buffer::Buffer() = default;
+
 Buffer::Buffer(Buffer&&) noexcept = default;
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {

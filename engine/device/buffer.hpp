@@ -29,7 +29,7 @@ struct BufferSlice {
 /// made before its destruction has completed.
 class Buffer {
  public:
-  Buffer() = default;
+  Buffer();
   Buffer(Buffer&&) noexcept;
   Buffer& operator=(Buffer&&) noexcept;
   ~Buffer();
