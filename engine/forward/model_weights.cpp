@@ -28,7 +28,7 @@ class WeightPlanner {
     WeightPlan::Matrix matrix;
     for (const std::string& name : names) {
       const TensorInfo* tensor = file_.find_tensor(name);
-      const auto type = weight_type_from_ggml(tensor->type);
+      const auto type = weight_type_from_ggml(static_cast<uint32_t>(tensor->type));
       if (!type)
         return make_error(Code::unsupported, "tensor %s has weight type %s, which this build has no kernels for", name.c_str(),
                           std::string(ggml_type_name(tensor->type)).c_str());
@@ -48,10 +48,10 @@ class WeightPlanner {
     return matrix;
   }
 
-  /// A plain f32 array. Its values may be stored as f32 or f16.
+  /// A plain f32 array.
   Result<WeightPlan::Matrix> vector(const std::string& name) {
     const TensorInfo* tensor = file_.find_tensor(name);
-    const auto type = weight_type_from_ggml(tensor->type);
+    const auto type = weight_type_from_ggml(static_cast<uint32_t>(tensor->type));
     if (type != WeightType::f32)
       return make_error(Code::unsupported, "tensor %s has type %s; norms must be f32", name.c_str(), std::string(ggml_type_name(tensor->type)).c_str());
     const auto width = static_cast<uint32_t>(tensor->dims[0]);
@@ -222,7 +222,9 @@ Result<WeightPlan> plan_weights(const GgufFile& file, const Hyperparameters& hyp
     plan.layers.push_back(std::move(layer));
   }
   QUIRE_ASSIGN(plan.output_norm, planner.vector("output_norm.weight"));
-  if (file.find_tensor("output.weight") != nullptr) QUIRE_ASSIGN(plan.output, planner.matrix({"output.weight"}));
+  if (file.find_tensor("output.weight") != nullptr) {
+    QUIRE_ASSIGN(plan.output, planner.matrix({"output.weight"}));
+  }
   plan.buffer_bytes = std::move(planner).buffer_bytes();
   return plan;
 }

@@ -27,10 +27,12 @@ Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteS
   auto impl = std::make_unique<Impl>();
   impl->device = &device;
   impl->source = std::move(source);
-  QUIRE_ASSIGN(impl->file, GgufFile::read(*impl->source));
-  QUIRE_ASSIGN(ModelPlan plan, plan_model(impl->file, device.limits(), options));
-  QUIRE_ASSIGN(impl->tokenizer, Tokenizer::create(impl->file));
-  Result<ChatTemplate> chat_template = ChatTemplate::recognise(impl->file, *impl->tokenizer);
+  QUIRE_ASSIGN(GgufFile file, GgufFile::read(*impl->source));
+  impl->file.emplace(std::move(file));
+  QUIRE_ASSIGN(ModelPlan plan, plan_model(*impl->file, device.limits(), options));
+  QUIRE_ASSIGN(Tokenizer tokenizer, Tokenizer::create(*impl->file));
+  impl->tokenizer.emplace(std::move(tokenizer));
+  Result<ChatTemplate> chat_template = ChatTemplate::from_file(*impl->file);
   if (chat_template.ok())
     impl->chat_template = std::move(*chat_template);
   else
@@ -58,7 +60,7 @@ Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteS
   return std::unique_ptr<Model>(new Model(std::move(impl)));
 }
 
-const GgufFile& Model::file() const { return impl_->file; }
+const GgufFile& Model::file() const { return *impl_->file; }
 const Hyperparameters& Model::hyperparameters() const { return impl_->hyper; }
 const Tokenizer& Model::tokenizer() const { return *impl_->tokenizer; }
 const ChatTemplate* Model::chat_template() const { return impl_->chat_template ? &*impl_->chat_template : nullptr; }

@@ -13,9 +13,9 @@ namespace quire {
 struct Model::Impl {
   Device* device = nullptr;
   std::shared_ptr<ByteSource> source;
-  GgufFile file;
+  std::optional<GgufFile> file;
   Hyperparameters hyper;
-  std::unique_ptr<Tokenizer> tokenizer;
+  std::optional<Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;
   Error chat_template_error;
   uint32_t context_length = 0;

@@ -102,7 +102,7 @@ class StepRecorder {
     const bool in_place = count == 1 && is_newest(rows[0]) && !host_wants_logits(*rows[0].run);
     const BufferSlice logits =
         in_place ? rows[0].run->session->impl().newest_logits.slice() : model_.scratch->slice({at.logits.offset_bytes, count * row_bytes});
-    const BufferSlice selection = tables.buffer.slice(tables.layout.selection.offset_bytes + begin * sizeof(uint32_t), count * sizeof(uint32_t));
+    const BufferSlice selection = tables.buffer.slice(tables.layout.selection.offset_bytes + uint64_t{begin} * sizeof(uint32_t), count * sizeof(uint32_t));
     const BufferSlice results = tables.slice(tables.layout.argmax, count * sizeof(ArgmaxResult));
     QUIRE_TRY(record_logits({encoder_, model_.variants}, model_.hyper, *model_.weights, hidden, selection, count, logits, *model_.scratch));
     QUIRE_TRY(record_argmax({encoder_, model_.variants}, Activation{logits, model_.hyper.vocabulary_size, count, 1}, results));
@@ -170,7 +170,9 @@ Result<Step> Step::begin(std::span<Session* const> sessions) {
   });
   state->logits_offset_bytes = argmax_rows * sizeof(ArgmaxResult);
   const uint64_t readback_bytes = state->logits_offset_bytes + host_rows * model.hyper.vocabulary_size * sizeof(float);
-  if (readback_bytes > 0) QUIRE_ASSIGN(state->readback, model.device->create_buffer(readback_bytes, BufferUse::readback, "step results"));
+  if (readback_bytes > 0) {
+    QUIRE_ASSIGN(state->readback, model.device->create_buffer(readback_bytes, BufferUse::readback, "step results"));
+  }
 
   Encoder encoder = model.device->encoder();
   std::vector<SeqId> reserved;

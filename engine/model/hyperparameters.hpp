@@ -1,6 +1,7 @@
 // The numbers that describe a model, read from its file and checked, and the tensors that its family demands.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 
@@ -28,7 +29,17 @@ struct Hyperparameters {
   float rope_freq_base = 10000.0f;
   float rms_epsilon = 0.0f;
   uint32_t vocabulary_size = 0;
+  uint32_t sliding_window = 0;         ///< tokens a windowed layer sees; 0: no layer is windowed
+  uint32_t sliding_window_pattern = 0; ///< every n-th layer (the last of n) sees everything; 0: all layers are windowed, if any is
   bool tied_embeddings = false;        ///< the file has no output matrix: the token embedding is used
+
+  /// The window of one layer; 0: it sees everything.
+  uint32_t layer_window(uint32_t layer) const {
+    const bool global = sliding_window_pattern != 0 && (layer + 1) % sliding_window_pattern == 0;
+    return global ? 0 : sliding_window;
+  }
+  /// What attention scores are multiplied by. (Vaswani et al. 2017)
+  float attention_scale() const { return 1.0f / std::sqrt(static_cast<float>(key_length)); }
 };
 
 /// On error: corrupt (a value is missing, of another type or implausible), unsupported (architecture or feature, by name).
