@@ -39,13 +39,15 @@ constexpr AddressField kTopK[] = {REQUIRED(TopKArgs, logits, kRead), REQUIRED(To
 
 // Specialization constants by name. `workgroup` is local_size_x; `lanes` is the height of a weight tile, one row a lane; `column_tile` is the
 // tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
-// `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `split_slots` the slots of one attention split.
+// `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `split_slots` the slots of one attention split; `group_heads` how many
+// query heads of a K/V head one reading of K and V serves.
 constexpr std::string_view kSpecEmbed[] = {"workgroup", "lanes", "column_tile"};
 constexpr std::string_view kSpecNorm[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts"};
 constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
-constexpr std::string_view kSpecSplit[] = {"workgroup", "split_slots"};
+constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads"};
+constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots"};
 constexpr std::string_view kSpecPlain[] = {"workgroup"};
 
 constexpr KernelInfo kKernels[] = {
@@ -55,8 +57,8 @@ constexpr KernelInfo kKernels[] = {
     {KernelId::matmul_few, "matmul_few", sizeof(MatmulArgs), kMatmul, kSpecFew, kWeightTypes},
     {KernelId::rope_page_write, "rope_page_write", sizeof(RopePageWriteArgs), kRopePageWrite, kSpecTiled, {}},
     {KernelId::attend_prefill, "attend_prefill", sizeof(AttendPrefillArgs), kAttendPrefill, kSpecTiled, {}},
-    {KernelId::attend_decode, "attend_decode", sizeof(AttendDecodeArgs), kAttendDecode, kSpecSplit, {}},
-    {KernelId::attend_merge, "attend_merge", sizeof(AttendMergeArgs), kAttendMerge, kSpecSplit, {}},
+    {KernelId::attend_decode, "attend_decode", sizeof(AttendDecodeArgs), kAttendDecode, kSpecDecode, {}},
+    {KernelId::attend_merge, "attend_merge", sizeof(AttendMergeArgs), kAttendMerge, kSpecMerge, {}},
     {KernelId::swiglu, "swiglu", sizeof(SwigluArgs), kSwiglu, kSpecTiled, {}},
     {KernelId::gather_columns, "gather_columns", sizeof(GatherColumnsArgs), kGatherColumns, kSpecTiled, {}},
     {KernelId::argmax, "argmax", sizeof(ArgmaxArgs), kArgmax, kSpecPlain, {}},

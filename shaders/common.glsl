@@ -1,0 +1,34 @@
+// What every kernel needs: buffer references (addresses are uvec2, so no 64-bit integers), the shared argument structs, and linear grids.
+// Include after `#extension GL_GOOGLE_include_directive`.
+#ifndef QUIRE_COMMON_GLSL
+#define QUIRE_COMMON_GLSL
+
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_buffer_reference2 : require
+#extension GL_EXT_buffer_reference_uvec2 : require
+#extension GL_EXT_control_flow_attributes : require
+
+#include "shaders/interface/kernel_args.h"
+
+layout(local_size_x_id = 0) in;
+
+// Views of memory at an address. `at[i]` is bounds-checked by nobody: the index must be right.
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer FloatsIn { float at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats4In { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { float at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Floats4 { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer WordsIn { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Words4In { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Words { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Words2In { uvec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer ColumnInfos { ColumnInfo at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer SequenceInfos { SequenceInfo at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer PageEntries { PageEntry at[]; };
+
+bool is_null(uvec2 address) { return address.x == 0u && address.y == 0u; }
+
+// A grid longer than one dimension may be lies in x and y; the host rounds it up, so kernels compare with their own count.
+uint linear_workgroup() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x; }
+uint linear_invocation() { return linear_workgroup() * gl_WorkGroupSize.x + gl_LocalInvocationID.x; }
+
+#endif

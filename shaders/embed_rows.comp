@@ -1,0 +1,47 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+// embed_rows: dst column n = scale * row columns[n].token of the embedding table.
+//
+// In     args.weights [row_count][width] in lane tiles; args.columns ColumnInfo[column_count].
+// Out    args.dst f32 activation [width][column_count]. Tokens of other pieces of the table are left alone; padding columns get zeros from the
+//        piece with row_begin 0.
+// Grid   linear; an invocation owns one group of weights of one column, columns next to each other.
+// Spec   workgroup, LANES (height of a weight tile), COLUMN_TILE.
+// Bytes  one row of weights and one column of dst a token.
+#include "shaders/common.glsl"
+layout(constant_id = 1) const uint LANES = 32;
+layout(constant_id = 2) const uint COLUMN_TILE = 1;
+#include "shaders/weights/weights.glsl"
+
+layout(push_constant) uniform Push { EmbedRowsArgs args; };
+
+void main() {
+  const uint index = linear_invocation();
+  const uint column = index % args.column_count;
+  const uint group = index / args.column_count;
+  const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
+  if (group >= groups) return;
+
+  const ColumnInfo info = ColumnInfos(args.columns).at[column];
+  const bool padding = info.sequence == PADDING_COLUMN;
+  const uint row = info.token - args.row_begin;  // of another piece: not below row_count, whichever way it wraps
+  if (padding ? args.row_begin != 0u : row >= args.row_count) return;
+
+  const uint first = group * GROUP_ELEMENTS;
+  const uint count = min(uint(GROUP_ELEMENTS), args.width - first);
+  Floats dst = Floats(args.dst);
+  if (padding) {
+    for (uint i = 0u; i < count; ++i) dst.at[activation_index(first + i, column, args.width, COLUMN_TILE)] = 0.0;
+    return;
+  }
+  const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
+  const uint tile = row / LANES * weight_tile_dwords(kWeightBlock, LANES, row_blocks);
+  const WeightGroup unpacked = unpack_group(WordsIn(args.weights), tile, row_blocks, group, row % LANES);
+  [[unroll]] for (uint i = 0u; i < GROUP_ELEMENTS; ++i) {
+    precise float weight = unpacked.code[i / 4u][i % 4u];
+#if GROUP_AFFINE
+    weight = fma(unpacked.scale, weight, unpacked.offset);
+#endif
+    if (i < count) dst.at[activation_index(first + i, column, args.width, COLUMN_TILE)] = args.scale * weight;
+  }
+}

@@ -1,0 +1,19 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+// gather_columns: dst column i = src column selection[i], from tiles of COLUMN_TILE columns to columns of their own.
+//
+// In     args.src f32 activation [width][...]; args.selection uint32 [column_count].
+// Out    args.dst f32 [column_count][width].
+// Grid   linear; an invocation owns one element of dst.
+// Spec   workgroup, COLUMN_TILE (of src).
+// Bytes  dst twice.
+#include "shaders/common.glsl"
+layout(constant_id = 1) const uint COLUMN_TILE = 1;
+layout(push_constant) uniform Push { GatherColumnsArgs args; };
+
+void main() {
+  const uint index = linear_invocation();
+  if (index >= args.width * args.column_count) return;
+  const uint column = WordsIn(args.selection).at[index / args.width];
+  Floats(args.dst).at[index] = FloatsIn(args.src).at[activation_index(index % args.width, column, args.width, COLUMN_TILE)];
+}
