@@ -166,7 +166,7 @@ Result<Step> Step::begin(std::span<Session* const> sessions) {
   uint64_t host_rows = 0, argmax_rows = 0;
   state->for_each_run([&](FamilyPlan&, StepRun& run) {
     if (host_wants_logits(run)) host_rows += run.logits_count();
-    argmax_rows += completes_session(run) && run.logits_count() > 0 ? 1 : 0;
+    if (completes_session(run) && run.logits_count() > 0) ++argmax_rows;
   });
   state->logits_offset_bytes = argmax_rows * sizeof(ArgmaxResult);
   const uint64_t readback_bytes = state->logits_offset_bytes + host_rows * model.hyper.vocabulary_size * sizeof(float);
