@@ -9,14 +9,20 @@ namespace {
 
 uint32_t index_of(PageId id) { return static_cast<uint32_t>(id); }
 
-uint32_t full_slab_pages(uint64_t slab_bytes, uint32_t page_bytes) {
-  return static_cast<uint32_t>(std::clamp<uint64_t>(slab_bytes / page_bytes, 1, uint64_t{1} << 24));
+constexpr uint64_t kBudgetSlabs = 16;
+constexpr uint64_t kMaxSlabPages = uint64_t{1} << 20;  // page ids of 4096 slabs fit 32 bits
+
+uint32_t full_slab_pages(uint64_t slab_bytes, uint64_t budget_bytes, uint32_t page_bytes) {
+  return static_cast<uint32_t>(std::clamp<uint64_t>(std::min(slab_bytes, budget_bytes / kBudgetSlabs) / page_bytes, 1, kMaxSlabPages));
 }
 
 }  // namespace
 
 PagePool::PagePool(SlabSource source, CacheBudget& budget, uint32_t page_bytes, uint64_t slab_bytes)
-    : source_(std::move(source)), budget_(budget), page_bytes_(page_bytes), pages_per_slab_(full_slab_pages(slab_bytes, page_bytes)) {}
+    : source_(std::move(source)),
+      budget_(budget),
+      page_bytes_(page_bytes),
+      pages_per_slab_(full_slab_pages(slab_bytes, budget.limit_bytes(), page_bytes)) {}
 
 PagePool::~PagePool() { budget_.give_back(memory().slab_bytes); }
 
@@ -24,8 +30,8 @@ PagePool::Page& PagePool::page(PageId id) { return slabs_[index_of(id) / pages_p
 const PagePool::Page& PagePool::page(PageId id) const { return slab_of(id).pages[index_of(id) % pages_per_slab_]; }
 
 Result<uint32_t> PagePool::add_slab() {
-  const auto page_count = static_cast<uint32_t>(std::min<uint64_t>(pages_per_slab_, budget_.available_bytes() / page_bytes_));
-  const uint64_t bytes = uint64_t{page_bytes_} * std::max(page_count, 1u);
+  const auto page_count = static_cast<uint32_t>(std::clamp<uint64_t>(budget_.available_bytes() / 2 / page_bytes_, 1, pages_per_slab_));
+  const uint64_t bytes = uint64_t{page_bytes_} * page_count;
   QUIRE_TRY(budget_.take(bytes));
   Result<Slab> slab = source_(bytes);
   if (!slab.ok()) {

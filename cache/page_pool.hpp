@@ -39,7 +39,8 @@ struct PoolMemory {
 /// A page is free, in use (references > 0) or retired (references 0, its timeline value not yet collected).
 class PagePool {
  public:
-  /// A slab holds as many whole pages as fit `slab_bytes` (at least one) and what the budget has left.
+  /// A slab holds as many whole pages as fit `slab_bytes`, a sixteenth of the budget and half of what the budget has left, but at least one: so no
+  /// pool can starve the others of a small budget with a slab that it hardly uses.
   /// Requires: page_bytes > 0; `budget` outlives the pool.
   PagePool(SlabSource source, CacheBudget& budget, uint32_t page_bytes, uint64_t slab_bytes);
   PagePool(const PagePool&) = delete;
