@@ -52,6 +52,7 @@ struct StepTables {
   BufferSlice columns;       ///< ColumnInfo[column_count]
   BufferSlice sequences;     ///< SequenceInfo[] of the layer's group
   std::span<const BufferSlice> pages;  ///< all memory that the tables' pages may lie in (slabs)
+  uint32_t most_visible_slots = 0;     ///< slots that any column sees, at most: only for the estimate of the work
 };
 
 struct Recorder {

@@ -9,6 +9,7 @@
 namespace quire {
 
 struct VariantSet {
+  WeightLayout weight_layout = WeightLayout::lane_tiles;
   uint32_t lanes = 32;                ///< height of a weight tile: one row a lane
   uint32_t many_column_tile = 16;     ///< activations of the many-token family are tiled by this many columns
   uint32_t many_tiles_per_lane = 1;

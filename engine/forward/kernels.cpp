@@ -1,0 +1,169 @@
+// The kernels of activations and weights, and the searches over logits. Attention is in kernels_attention.cpp.
+#include "engine/forward/kernels.hpp"
+
+#include <algorithm>
+
+#include "engine/forward/kernel_recording.hpp"
+#include "engine/forward/weight_layout.hpp"
+
+namespace quire {
+namespace {
+
+Status check_weights(const WeightMatrix& weights, const char* what) {
+  uint32_t next_row = 0;
+  for (const WeightPart& part : weights.parts) {
+    QUIRE_TRY(expect_equal(part.row_begin, next_row, what));
+    if (part.row_count == 0) return make_error(Code::invalid_argument, "%s has a part without rows at row %u", what, next_row);
+    next_row += part.row_count;
+  }
+  return expect_equal(next_row, weights.rows, what);
+}
+
+/// A part's bytes in the device's layout, exactly.
+Result<BufferSlice> weight_slice(Recorder r, const WeightPart& part, uint32_t width) {
+  return first_bytes(part.slice, packed_bytes(r.variants.weight_layout, r.variants.lanes, part.type, part.row_count, width), "weights");
+}
+
+struct MatmulOperands {
+  BufferSlice src;
+  BufferSlice dst;
+  BufferSlice residual;
+  BufferSlice bias;
+};
+
+/// Many columns: a workgroup a tile of columns and a few weight tiles.
+Status record_matmul_many(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args,
+                          uint32_t column_tile, Work work) {
+  const VariantSet& v = r.variants;
+  const KernelVariant kernel{KernelId::matmul_many, part.type, {v.lanes * v.many_k_parts, v.lanes, column_tile, v.many_tiles_per_lane, v.many_k_parts}};
+  const uint32_t tiles = ceil_div(part.row_count, v.lanes);
+  const uint32_t column_tiles = args.column_count / column_tile;
+  work.bytes += weights.size_bytes * column_tiles;
+  return record(r, kernel, args, {weights, operands.src, operands.dst, operands.residual, operands.bias},
+                linear_grid(ceil_div(tiles, v.many_tiles_per_lane), column_tiles), work);
+}
+
+/// One to a few columns an invocation, as evenly as the columns divide. A column's result does not depend on how many share its invocation.
+Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args, Work work) {
+  const VariantSet& v = r.variants;
+  const uint32_t column_groups = ceil_div(args.column_count, v.few_max_columns);
+  const uint32_t columns = ceil_div(args.column_count, column_groups);
+  // Accumulators of all columns and rows share the registers.
+  const uint32_t tiles_per_lane = std::max(1u, v.few_tiles_per_lane / columns);
+  const KernelVariant kernel{KernelId::matmul_few, part.type, {v.lanes * v.few_k_parts, v.lanes, columns, tiles_per_lane, v.few_k_parts}};
+  const uint32_t tiles = ceil_div(part.row_count, v.lanes);
+  work.bytes += weights.size_bytes * column_groups;
+  return record(r, kernel, args, {weights, operands.src, operands.dst, operands.residual, operands.bias},
+                linear_grid(ceil_div(tiles, tiles_per_lane), column_groups), work);
+}
+
+}  // namespace
+
+Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice columns, const Activation& dst, float scale) {
+  QUIRE_TRY(check_weights(table, "rows of the embedding table"));
+  QUIRE_TRY(expect_equal(dst.width, table.width, "width of the embedded tokens"));
+  QUIRE_ASSIGN(const BufferSlice out, activation_slice(dst, "embedded tokens"));
+  QUIRE_ASSIGN(const BufferSlice column_infos, first_bytes(columns, uint64_t{dst.column_count} * sizeof(ColumnInfo), "columns"));
+  const uint32_t workgroup = r.variants.elementwise_workgroup;
+  for (const WeightPart& part : table.parts) {
+    QUIRE_ASSIGN(const BufferSlice weights, weight_slice(r, part, table.width));
+    const EmbedRowsArgs args{.weights = 0, .columns = 0, .dst = 0, .width = table.width, .column_count = dst.column_count, .row_begin = part.row_begin,
+                             .row_count = part.row_count, .scale = scale};
+    const uint64_t invocations = uint64_t{ceil_div(table.width, unpack_group_elements(part.type))} * dst.column_count;
+    const Work work{.bytes = out.size_bytes + dst.column_count * weights.size_bytes / part.row_count, .macs = out.size_bytes / 4};
+    QUIRE_TRY(record(r, {KernelId::embed_rows, part.type, {workgroup, r.variants.lanes, dst.column_tile}}, args, {weights, column_infos, out},
+                     linear_grid(ceil_div<uint64_t>(invocations, workgroup)), work));
+  }
+  return {};
+}
+
+Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst) {
+  QUIRE_TRY(expect_equal(dst.width, src.width, "width of the normed activation"));
+  QUIRE_TRY(expect_equal(dst.column_count, src.column_count, "column count of the normed activation"));
+  QUIRE_TRY(expect_equal(dst.column_tile, src.column_tile, "column tile of the normed activation"));
+  QUIRE_ASSIGN(const BufferSlice in, activation_slice(src, "activation to norm"));
+  QUIRE_ASSIGN(const BufferSlice out, activation_slice(dst, "normed activation"));
+  QUIRE_ASSIGN(const BufferSlice weights, first_bytes(weight, uint64_t{4} * src.width, "norm weight"));
+  const RmsNormArgs args{.src = 0, .weight = 0, .dst = 0, .width = src.width, .column_count = src.column_count, .epsilon = epsilon};
+  const uint32_t workgroup = src.column_tile * std::max(1u, r.variants.norm_workgroup / src.column_tile);
+  return record(r, {KernelId::rms_norm, WeightType::none, {workgroup, src.column_tile}}, args, {in, weights, out},
+                linear_grid(src.column_count / src.column_tile), {.bytes = 2 * in.size_bytes + out.size_bytes, .macs = in.size_bytes / 2});
+}
+
+Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset, BufferSlice bias,
+                     BufferSlice residual) {
+  QUIRE_TRY(check_weights(weights, "rows of the matrix"));
+  QUIRE_TRY(expect_equal(src.width, weights.width, "width of the matrix's source"));
+  QUIRE_TRY(expect_equal(dst.column_count, src.column_count, "column count of the product"));
+  QUIRE_TRY(expect_equal(dst.column_tile, src.column_tile, "column tile of the product"));
+  if (uint64_t{row_offset} + weights.rows > dst.width)
+    return make_error(Code::invalid_argument, "rows %u to %llu do not fit a product of %u rows", row_offset,
+                      static_cast<unsigned long long>(uint64_t{row_offset} + weights.rows), dst.width);
+  MatmulOperands operands;
+  QUIRE_ASSIGN(operands.src, activation_slice(src, "source of the product"));
+  QUIRE_ASSIGN(operands.dst, activation_slice(dst, "product"));
+  if (residual) {
+    QUIRE_ASSIGN(operands.residual, activation_slice({residual, dst.width, dst.column_count, dst.column_tile}, "residual"));
+  }
+  if (bias) {
+    QUIRE_ASSIGN(operands.bias, first_bytes(bias, uint64_t{4} * dst.width, "bias"));
+  }
+  for (const WeightPart& part : weights.parts) {
+    QUIRE_ASSIGN(const BufferSlice packed, weight_slice(r, part, weights.width));
+    const MatmulArgs args{.weights = 0, .src = 0, .dst = 0, .residual = 0, .bias = 0, .rows = part.row_count, .width = weights.width,
+                          .column_count = src.column_count, .row_offset = row_offset + part.row_begin, .dst_width = dst.width};
+    const uint64_t products = uint64_t{part.row_count} * src.column_count;
+    const Work work{.bytes = operands.src.size_bytes + (residual ? 8 : 4) * products, .macs = products * weights.width};
+    if (src.column_tile > 1)
+      QUIRE_TRY(record_matmul_many(r, part, operands, packed, args, src.column_tile, work));
+    else
+      QUIRE_TRY(record_matmul_few(r, part, operands, packed, args, work));
+  }
+  return {};
+}
+
+Status record_swiglu(Recorder r, const Activation& gate_up, const Activation& dst) {
+  QUIRE_TRY(expect_equal(gate_up.width, uint64_t{2} * dst.width, "width of gate and up"));
+  QUIRE_TRY(expect_equal(gate_up.column_count, dst.column_count, "column count of gate and up"));
+  QUIRE_TRY(expect_equal(gate_up.column_tile, dst.column_tile, "column tile of gate and up"));
+  QUIRE_ASSIGN(const BufferSlice in, activation_slice(gate_up, "gate and up"));
+  QUIRE_ASSIGN(const BufferSlice out, activation_slice(dst, "gated activation"));
+  const SwigluArgs args{.gate_up = 0, .dst = 0, .width = dst.width, .column_count = dst.column_count};
+  const uint32_t workgroup = r.variants.elementwise_workgroup;
+  return record(r, {KernelId::swiglu, WeightType::none, {workgroup, dst.column_tile}}, args, {in, out},
+                linear_grid(ceil_div<uint64_t>(out.size_bytes / 4, workgroup)), {.bytes = in.size_bytes + out.size_bytes, .macs = out.size_bytes});
+}
+
+Status record_gather_columns(Recorder r, const Activation& src, BufferSlice selection, const Activation& dst) {
+  QUIRE_TRY(expect_equal(dst.width, src.width, "width of the gathered columns"));
+  QUIRE_TRY(expect_equal(dst.column_tile, 1, "column tile of the gathered columns"));
+  QUIRE_ASSIGN(const BufferSlice in, activation_slice(src, "columns to gather from"));
+  QUIRE_ASSIGN(const BufferSlice out, activation_slice(dst, "gathered columns"));
+  QUIRE_ASSIGN(const BufferSlice indices, first_bytes(selection, uint64_t{4} * dst.column_count, "selection of columns"));
+  const GatherColumnsArgs args{.src = 0, .selection = 0, .dst = 0, .width = dst.width, .column_count = dst.column_count};
+  const uint32_t workgroup = r.variants.elementwise_workgroup;
+  return record(r, {KernelId::gather_columns, WeightType::none, {workgroup, src.column_tile}}, args, {in, indices, out},
+                linear_grid(ceil_div<uint64_t>(out.size_bytes / 4, workgroup)), {.bytes = 2 * out.size_bytes, .macs = 0});
+}
+
+Status record_argmax(Recorder r, const Activation& logits, BufferSlice results) {
+  QUIRE_TRY(expect_equal(logits.column_tile, 1, "column tile of logits"));
+  QUIRE_ASSIGN(const BufferSlice in, activation_slice(logits, "logits"));
+  QUIRE_ASSIGN(const BufferSlice out, first_bytes(results, uint64_t{logits.column_count} * sizeof(ArgmaxResult), "results of argmax"));
+  const ArgmaxArgs args{.logits = 0, .results = 0, .vocabulary = logits.width, .row_count = logits.column_count};
+  return record(r, {KernelId::argmax, WeightType::none, {r.variants.search_workgroup}}, args, {in, out}, linear_grid(logits.column_count),
+                {.bytes = in.size_bytes, .macs = 0});
+}
+
+Status record_top_k(Recorder r, const Activation& logits, uint32_t count, BufferSlice results) {
+  QUIRE_TRY(expect_equal(logits.column_tile, 1, "column tile of logits"));
+  if (count == 0 || count > std::min(logits.width, TOP_K_LIMIT))
+    return make_error(Code::invalid_argument, "top_k of %u: it must be 1 to %u", count, std::min(logits.width, TOP_K_LIMIT));
+  QUIRE_ASSIGN(const BufferSlice in, activation_slice(logits, "logits"));
+  QUIRE_ASSIGN(const BufferSlice out, first_bytes(results, uint64_t{logits.column_count} * count * sizeof(TopKEntry), "results of top_k"));
+  const TopKArgs args{.logits = 0, .results = 0, .vocabulary = logits.width, .row_count = logits.column_count, .count = count};
+  return record(r, {KernelId::top_k, WeightType::none, {r.variants.search_workgroup}}, args, {in, out}, linear_grid(logits.column_count),
+                {.bytes = 4 * in.size_bytes, .macs = 0});
+}
+
+}  // namespace quire

@@ -1,0 +1,61 @@
+#include "engine/forward/variant_set.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+
+namespace quire {
+namespace {
+
+/// A device whose lanes are the SIMD lanes of a processor: narrow subgroups, and memory that the host sees.
+bool computes_on_cpu(const Limits& limits) { return limits.host_visible_device_memory && limits.subgroup_size >= 4 && limits.subgroup_size <= 16; }
+
+/// One workgroup is one subgroup: an invocation is a SIMD lane, barriers are switches between coroutines, and a core runs workgroup after workgroup.
+VariantSet cpu_variants(const Limits& limits) {
+  VariantSet v;
+  v.lanes = std::bit_floor(limits.subgroup_size);
+  v.many_column_tile = 16;
+  v.many_tiles_per_lane = 1;
+  v.few_tiles_per_lane = 4;
+  v.norm_workgroup = v.lanes;
+  v.attend_prefill_workgroup = std::min(v.lanes, v.many_column_tile);
+  v.attend_decode_workgroup = v.lanes;
+  v.elementwise_workgroup = v.lanes;
+  v.search_workgroup = v.lanes;
+  return v;
+}
+
+/// Several invocations share a row, so that narrow matrices fill the device.
+VariantSet gpu_variants(const Limits& limits) {
+  const uint32_t most = std::bit_floor(std::min(limits.max_workgroup_invocations, 128u));
+  VariantSet v;
+  v.lanes = std::clamp(std::bit_floor(std::max(limits.subgroup_size, 1u)), 16u, 64u);
+  if (limits.subgroup_size <= 1) v.lanes = 32;
+  v.few_k_parts = most / v.lanes;
+  v.many_k_parts = 1;
+  v.norm_workgroup = most;
+  v.attend_decode_workgroup = std::min(64u, most);
+  v.elementwise_workgroup = std::min(64u, most);
+  v.search_workgroup = most;
+  return v;
+}
+
+}  // namespace
+
+VariantSet choose_variants(const Limits& limits) {
+  VariantSet v = computes_on_cpu(limits) ? cpu_variants(limits) : gpu_variants(limits);
+  v.weight_layout = limits.weight_layout;
+  return v;
+}
+
+std::string VariantSet::describe() const {
+  char text[512];
+  std::snprintf(text, sizeof text,
+                "lanes %u; many: %u columns, %u tiles, %u parts; few: up to %u columns, %u tiles, %u parts; norm %u; attend prefill %u, decode %u, splits of %u; "
+                "elementwise %u; search %u",
+                lanes, many_column_tile, many_tiles_per_lane, many_k_parts, few_max_columns, few_tiles_per_lane, few_k_parts, norm_workgroup,
+                attend_prefill_workgroup, attend_decode_workgroup, split_slots, elementwise_workgroup, search_workgroup);
+  return text;
+}
+
+}  // namespace quire
