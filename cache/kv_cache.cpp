@@ -70,11 +70,10 @@ Status KvCache::State::check_prefix(const Timeline& timeline, uint32_t length) c
   if (length > timeline.length) {
     return make_error(Code::invalid_argument, "%u slots are asked for, the sequence has %u", length, timeline.length);
   }
-  if (length == 0) return {};
   for (uint32_t g = 0; g < groups.size(); ++g) {
     const uint32_t needed = first_held_page(groups[g], length);
     const uint32_t held = first_held_page(groups[g], timeline.length);
-    if (needed < held) {
+    if (needed < held && held_pages(groups[g], length) > 0) {
       return make_error(Code::invalid_argument, "a length of %u needs pages from %u on in group %u, whose window of %u slots left pages from %u on",
                         length, needed, g, groups[g].window, held);
     }
