@@ -50,8 +50,10 @@ TEST_CASE("bits: sessions stepped together answer as each does alone, in batches
       require_ok(together[i]->append(prompts[i], Phase::prompt));
     }
     for (uint32_t step = 0; step < 4; ++step) {
-      if (step > 0)
-        for (uint32_t i = 0; i < batch; ++i) require_ok(together[i]->append(std::span(made_up_tokens(3, i)).subspan(step - 1, 1), Phase::generated));
+      for (uint32_t i = 0; i < batch && step > 0; ++i) {
+        const std::vector<uint32_t> forced = made_up_tokens(3, i);
+        require_ok(together[i]->append(std::span(forced).subspan(step - 1, 1), Phase::generated));
+      }
       require_ok(run_steps(pointers, kStepTimeout));
       for (uint32_t i = 0; i < batch; ++i) {
         const std::span<const float> logits = require_ok(together[i]->logits());
@@ -134,9 +136,7 @@ TEST_CASE("bits: whole steps equal those with a full barrier before every comman
   const std::vector<uint32_t> prompt = made_up_tokens(100, 14), forced = made_up_tokens(8, 15);
   std::vector<float> answers[2];
   for (const BarrierMode mode : {BarrierMode::tracked, BarrierMode::full}) {
-    DeviceOptions options;
-    options.barriers = mode;
-    ModelUnderTest m({}, options);
+    ModelUnderTest m({}, [mode](DeviceOptions& options) { options.barriers = mode; });
     answers[static_cast<size_t>(mode)] = timeline(*m.session(), prompt, forced);
   }
   CHECK(same_bits(answers[0], answers[1]));

@@ -49,24 +49,24 @@ inline std::vector<float> read_floats(const std::filesystem::path& path) {
 /// A value or a failed test with the error's sentence.
 template <class T>
 T require_ok(Result<T> result) {
-  if (!result.ok()) FAIL(std::string(code_name(result.code())) + ": " + result.error().message);
+  if (!result.ok()) FAIL(std::string(code_name(result.code())) << ": " << result.error().message);
   return std::move(result).value();
 }
 inline void require_ok(const Status& status) {
-  if (!status.ok()) FAIL(std::string(code_name(status.code())) + ": " + status.error().message);
+  if (!status.ok()) FAIL(std::string(code_name(status.code())) << ": " << status.error().message);
 }
 
 /// One device with the real model on it; validation is on and one message fails the test.
 class ModelUnderTest {
  public:
-  explicit ModelUnderTest(const ModelOptions& options = {}, DeviceOptions device_options = {}) : fixture_(std::move(device_options)) {
+  explicit ModelUnderTest(const ModelOptions& options = {}, const std::function<void(DeviceOptions&)>& adjust = {}) : fixture_(adjust) {
     std::shared_ptr<ByteSource> file = require_ok(FileSource::open(kSmolLm2.string()));
     model = require_ok(Model::open(fixture_.device(), std::move(file), options));
   }
   std::unique_ptr<Session> session(SessionOptions options = {}) { return require_ok(Session::create(*model, options)); }
 
  private:
-  VulkanFixture fixture_;
+  test::VulkanFixture fixture_;
 
  public:
   std::unique_ptr<Model> model;
