@@ -167,17 +167,24 @@ Status VulkanDevice::finish_open(const DeviceOptions& options, ShaderSource shad
   return encoder_->open();
 }
 
+bool VulkanDevice::idle() {
+  if (!encoder_ || encoder_->last_submitted() == 0) return true;
+  for (int attempt = 0; attempt < 3 && !lost_; ++attempt) {
+    const Status status = wait(encoder_->last_submitted(), kLastWait);
+    if (status.ok()) return true;
+    if (status.code() == Code::timeout) return false;  // other errors may pass: a wait that failed says nothing about the work
+  }
+  return lost_;
+}
+
 VulkanDevice::~VulkanDevice() {
-  if (encoder_ && !lost_ && encoder_->last_submitted() != 0) {
-    const Status status = encoder_->wait(encoder_->last_submitted(), kLastWait);
-    if (status.code() == Code::timeout) {
-      // What is in flight still uses these objects: leaving them is the only safe thing.
-      if (message_) message_("the Vulkan device did not finish its work within 30 s; its objects are left undestroyed");
-      (void)encoder_.release();
-      (void)pipelines_.release();
-      (void)instance_.release();
-      return;
-    }
+  if (!idle()) {
+    // What is in flight still uses these objects: leaving them is the only safe thing.
+    if (message_) message_("the Vulkan device did not finish its work in time; its objects are left undestroyed");
+    static_cast<void>(encoder_.release());
+    static_cast<void>(pipelines_.release());
+    static_cast<void>(instance_.release());
+    return;
   }
   encoder_.reset();
   pipelines_.reset();

@@ -30,6 +30,8 @@ class VulkanDevice final : public BackendDevice {
   Status create_logical_device();
   Status adopt(const VulkanAdoption& adoption);
   Status finish_open(const DeviceOptions& options, ShaderSource shaders);
+  /// Waits, with a bound, for what is in flight; true also if the device is lost.
+  bool idle();
   /// Remembers that the device is lost, so that destruction does not wait for it.
   template <class Answer>
   Answer note(Answer answer);
