@@ -32,7 +32,7 @@ DeviceInfo reference_device_info(const DeviceOptions& options) {
   info.driver = "quire";
   info.usable = true;
   info.limits.max_workgroup_invocations = 1024;
-  info.limits.max_buffer_bytes = uint64_t{1} << 40;
+  info.limits.max_buffer_bytes = uint64_t{1} << 32;
   info.limits.max_buffer_count = 1u << 20;
   info.limits.host_visible_device_memory = true;
   info.limits.weight_layout = WeightLayout::file_blocks;
