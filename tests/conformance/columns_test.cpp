@@ -1,0 +1,219 @@
+// embed_rows, rms_norm, swiglu, gather_columns against the reference.
+#include <cmath>
+#include <doctest/doctest.h>
+#include <iterator>
+
+#include "tests/conformance/support/columns.hpp"
+#include "tests/conformance/support/outcome.hpp"
+#include "tests/conformance/support/weight_memory.hpp"
+
+namespace quire::conformance {
+namespace {
+
+constexpr uint32_t kWidths[] = {1, 7, 33, 160, 333, 576};
+constexpr uint32_t kBlockWidths[] = {32, 96, 160, 576};
+constexpr uint32_t kColumnCounts[] = {1, 2, 3, 5, 8, 17};
+
+template <class T>
+constexpr uint32_t count_of(const T& array) {
+  return static_cast<uint32_t>(std::size(array));
+}
+
+/// The two families: tiles of one column, and tiles of many.
+uint32_t family_tile(uint32_t family) { return family == 0 ? 1 : test_devices().chosen.many_column_tile; }
+
+ToleranceOf except_padding(const std::vector<ColumnInfo>& columns, uint32_t width, uint32_t column_tile, std::function<double(uint32_t)> absolute) {
+  return [=](uint32_t element) -> Tolerance {
+    if (columns[column_of_element(element, width, column_tile)].sequence == PADDING_COLUMN) return {0, true};
+    return {absolute(element), false};
+  };
+}
+
+struct EmbedCase {
+  TestMatrix table;
+  std::vector<ColumnInfo> columns;
+  uint32_t column_tile = 1;
+  float scale = 1;
+};
+
+Outcome run_embed(TestDevice& device, const EmbedCase& c) {
+  CaseMemory memory(device);
+  const PlacedMatrix table(memory, c.table);
+  const Region columns = memory.add(bytes_of(c.columns));
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  const Region dst = memory.add_output(Activation::bytes(c.table.width, column_count));
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_embed_rows(r, table.weights(), memory.slice(columns), {memory.slice(dst), c.table.width, column_count, c.column_tile}, c.scale);
+  });
+}
+
+struct NormCase {
+  uint32_t width = 0;
+  uint32_t column_tile = 1;
+  std::vector<ColumnInfo> columns;
+  std::vector<float> src;
+  std::vector<float> weight;
+};
+
+Outcome run_norm(TestDevice& device, const NormCase& c) {
+  CaseMemory memory(device);
+  const Region src = memory.add(bytes_of(c.src));
+  const Region weight = memory.add(bytes_of(c.weight));
+  const Region dst = memory.add_output(bytes_of(c.src).size());
+  memory.place();
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_rms_norm(r, {memory.slice(src), c.width, column_count, c.column_tile}, memory.slice(weight), 1e-5f,
+                           {memory.slice(dst), c.width, column_count, c.column_tile});
+  });
+}
+
+struct SwigluCase {
+  uint32_t width = 0;
+  uint32_t column_tile = 1;
+  std::vector<ColumnInfo> columns;
+  std::vector<float> gate_up;
+};
+
+Outcome run_swiglu(TestDevice& device, const SwigluCase& c) {
+  CaseMemory memory(device);
+  const Region gate_up = memory.add(bytes_of(c.gate_up));
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  const Region dst = memory.add_output(Activation::bytes(c.width, column_count));
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_swiglu(r, {memory.slice(gate_up), 2 * c.width, column_count, c.column_tile}, {memory.slice(dst), c.width, column_count, c.column_tile});
+  });
+}
+
+struct GatherCase {
+  uint32_t width = 0;
+  uint32_t column_tile = 1;
+  uint32_t src_columns = 0;
+  std::vector<float> src;
+  std::vector<uint32_t> selection;
+};
+
+Outcome run_gather(TestDevice& device, const GatherCase& c) {
+  CaseMemory memory(device);
+  const Region src = memory.add(bytes_of(c.src));
+  const Region selection = memory.add(bytes_of(c.selection));
+  const auto column_count = static_cast<uint32_t>(c.selection.size());
+  const Region dst = memory.add_output(Activation::bytes(c.width, column_count));
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_gather_columns(r, {memory.slice(src), c.width, c.src_columns, c.column_tile}, memory.slice(selection),
+                                 {memory.slice(dst), c.width, column_count, 1});
+  });
+}
+
+// The blocks' values are exact in a float, and so is their product with a power of two; another scale rounds once or twice.
+TEST_CASE("embed_rows: every weight type, in one piece and several, gives the reference's rows") {
+  const std::vector<WeightType> kTypes[] = {{WeightType::f32},  {WeightType::f16},  {WeightType::q4_1}, {WeightType::q8_0},
+                                            {WeightType::q8_0, WeightType::f16, WeightType::q4_1}, {WeightType::q4_1, WeightType::q4_1}};
+  constexpr uint32_t kVocabularies[] = {3, 64, 333};
+  constexpr float kScales[] = {1, 0.5f, 25.298221f};
+  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kTypes), count_of(kBlockWidths), count_of(kColumnCounts), 2, count_of(kVocabularies),
+                                                       count_of(kScales), count_of(kAllValues)},
+                [&](const Choice& choice) {
+                  const auto& types = kTypes[choice[0]];
+                  const bool blocks = types.size() > 1 || block_elements(types[0]) > 1;
+                  const uint32_t width = blocks ? kBlockWidths[choice[1]] : kWidths[choice[1]];
+                  EmbedCase c;
+                  Random random(0xe3bed + choice[1]);
+                  c.table = make_matrix(random, kAllValues[choice[6]], types, kVocabularies[choice[4]], width);
+                  c.column_tile = family_tile(choice[3]);
+                  c.columns = plain_columns(kColumnCounts[choice[2]], c.column_tile);
+                  for (uint32_t n = 0; n < c.columns.size(); ++n) {
+                    if (c.columns[n].sequence == PADDING_COLUMN) continue;
+                    c.columns[n].token = n == 0 ? c.table.rows - 1 : random.below(c.table.rows);
+                  }
+                  c.scale = kScales[choice[5]];
+                  CAPTURE(weight_type_name(types[0]));
+                  CAPTURE(types.size());
+                  CAPTURE(width);
+                  CAPTURE(c.columns.size());
+                  CAPTURE(c.scale);
+                  const bool exact = choice[5] < 2;
+                  compare_devices(KernelId::embed_rows, [&](TestDevice& device) { return run_embed(device, c); }, [&](uint32_t element) -> Tolerance {
+                    const ColumnInfo& column = c.columns[column_of_element(element, width, c.column_tile)];
+                    if (exact || column.sequence == PADDING_COLUMN) return {};
+                    const auto magnitude = matrix_row_magnitude(c.table, column.token);
+                    return {2.4e-7 * static_cast<double>(c.scale) * magnitude[row_of_element(element, width, c.column_tile)], false};
+                  });
+                });
+}
+
+// Tolerance: a mean of squares, a root and two products, each within a few units in the last place: 2e-6 of the result.
+TEST_CASE("rms_norm: all widths and column counts, next to poisoned padding") {
+  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kWidths), count_of(kColumnCounts), 2, count_of(kAllValues) + 1}, [&](const Choice& choice) {
+    NormCase c;
+    c.width = kWidths[choice[0]];
+    c.column_tile = family_tile(choice[2]);
+    c.columns = plain_columns(kColumnCounts[choice[1]], c.column_tile);
+    Random random(0x4095 + choice[0] * 100 + choice[1]);
+    const bool zeros = choice[3] == count_of(kAllValues);
+    c.src = make_activation(random, zeros ? Values::exact : kAllValues[choice[3]], c.width, c.columns, c.column_tile);
+    if (zeros)
+      for (float& value : c.src) value = std::isnan(value) ? value : 0.0f;
+    c.weight = random_values(random, Values::ordinary, c.width);
+    CAPTURE(c.width);
+    CAPTURE(c.columns.size());
+    CAPTURE(c.column_tile);
+    CAPTURE(choice[3]);
+    Outcome expected = run_norm(test_devices().reference, c);
+    compare_devices(KernelId::rms_norm, [&](TestDevice& device) { return run_norm(device, c); },
+                    except_padding(c.columns, c.width, c.column_tile,
+                                   [&](uint32_t element) { return 2e-6 * std::abs(static_cast<double>(expected.values[element])); }));
+  });
+}
+
+// Tolerance: Vulkan allows exp(x) 3 + 2 |x| units in the last place (2^-23 each), and a division 2.5. Results below 1e-30 of `up` may be flushed.
+TEST_CASE("swiglu: all widths and column counts, also where exp overflows") {
+  constexpr float kRanges[] = {1, 8, 100, 1e4f};
+  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kWidths), count_of(kColumnCounts), 2, count_of(kRanges)}, [&](const Choice& choice) {
+    SwigluCase c;
+    c.width = kWidths[choice[0]];
+    c.column_tile = family_tile(choice[2]);
+    c.columns = plain_columns(kColumnCounts[choice[1]], c.column_tile);
+    Random random(0x5719 + choice[0] * 100 + choice[1]);
+    c.gate_up = make_activation(random, Values::ordinary, 2 * c.width, c.columns, c.column_tile);
+    for (float& value : c.gate_up) value *= std::isnan(value) ? 1 : kRanges[choice[3]];
+    for (float& value : c.gate_up)
+      if (std::isnan(value)) value = kPoisonFloat;
+    CAPTURE(c.width);
+    CAPTURE(c.columns.size());
+    CAPTURE(kRanges[choice[3]]);
+    compare_devices(KernelId::swiglu, [&](TestDevice& device) { return run_swiglu(device, c); },
+                    except_padding(c.columns, c.width, c.column_tile, [&](uint32_t element) {
+                      const uint32_t n = column_of_element(element, c.width, c.column_tile);
+                      const uint32_t i = row_of_element(element, c.width, c.column_tile);
+                      const double gate = c.gate_up[activation_index(i, n, 2 * c.width, c.column_tile)];
+                      const double up = c.gate_up[activation_index(c.width + i, n, 2 * c.width, c.column_tile)];
+                      const double result = std::abs(gate / (1 + std::exp(-gate)) * up);
+                      return result * 0x1p-23 * (8 + 2 * std::abs(gate)) + 1e-30 * std::abs(up);
+                    }));
+  });
+}
+
+TEST_CASE("gather_columns: copies exactly the selected columns, in any order and more than once") {
+  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kWidths), count_of(kColumnCounts), count_of(kColumnCounts), 2}, [&](const Choice& choice) {
+    GatherCase c;
+    c.width = kWidths[choice[0]];
+    c.column_tile = family_tile(choice[3]);
+    const auto columns = plain_columns(kColumnCounts[choice[1]], c.column_tile);
+    c.src_columns = static_cast<uint32_t>(columns.size());
+    Random random(0x6a74 + choice[0]);
+    c.src = make_activation(random, Values::ordinary, c.width, columns, c.column_tile);
+    for (uint32_t i = 0; i < kColumnCounts[choice[2]]; ++i)
+      c.selection.push_back(i == 0 ? kColumnCounts[choice[1]] - 1 : random.below(kColumnCounts[choice[1]]));
+    CAPTURE(c.width);
+    CAPTURE(c.src_columns);
+    CAPTURE(c.selection.size());
+    compare_devices(KernelId::gather_columns, [&](TestDevice& device) { return run_gather(device, c); }, exactly);
+  });
+}
+
+}  // namespace
+}  // namespace quire::conformance

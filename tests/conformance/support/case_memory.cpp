@@ -1,0 +1,104 @@
+#include "tests/conformance/support/case_memory.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "tests/conformance/support/compare.hpp"
+
+namespace quire::conformance {
+namespace {
+
+constexpr uint64_t kRegionAlignment = 256;
+constexpr auto kRunTimeout = std::chrono::seconds(120);
+
+void poison_to(std::vector<std::byte>& image, uint64_t size_bytes) {
+  const uint64_t begin = image.size();
+  image.resize(size_bytes);
+  for (uint64_t i = begin; i < size_bytes; ++i) image[i] = static_cast<std::byte>(kPoison >> (8 * (i % 4)));
+}
+
+}  // namespace
+
+Region CaseMemory::add_poisoned(uint64_t size_bytes, RegionUse use, uint32_t arena) {
+  std::vector<std::byte>& image = arenas_[arena].image;
+  const uint64_t offset = (image.size() + kGuardBytes + kRegionAlignment - 1) / kRegionAlignment * kRegionAlignment;
+  poison_to(image, offset + (size_bytes + 3) / 4 * 4);
+  const Region region{arena, offset, size_bytes};
+  if (use == RegionUse::output) arenas_[arena].outputs.push_back(region);
+  return region;
+}
+
+Region CaseMemory::add_output(uint64_t size_bytes, uint32_t arena) { return add_poisoned(size_bytes, RegionUse::output, arena); }
+
+Region CaseMemory::add(std::span<const std::byte> contents, uint32_t arena) {
+  const Region region = add_poisoned(contents.size(), RegionUse::input, arena);
+  if (!contents.empty()) std::memcpy(arenas_[arena].image.data() + region.offset_bytes, contents.data(), contents.size());
+  return region;
+}
+
+void CaseMemory::place() {
+  for (uint32_t a = 0; a < kArenaCount; ++a) {
+    if (arenas_[a].image.empty()) continue;
+    poison_to(arenas_[a].image, arenas_[a].image.size() + kGuardBytes);
+    device_.grow_arena(a, arenas_[a].image.size());
+  }
+}
+
+uint64_t CaseMemory::address(const Region& region) const { return device_.arena(region.arena).address() + region.offset_bytes; }
+
+BufferSlice CaseMemory::slice(const Region& region) const {
+  return region.size_bytes == 0 ? BufferSlice{} : device_.arena(region.arena).slice(region.offset_bytes, region.size_bytes);
+}
+
+std::span<std::byte> CaseMemory::contents(const Region& region) {
+  return std::span(arenas_[region.arena].image).subspan(region.offset_bytes, region.size_bytes);
+}
+
+std::string CaseMemory::run(const std::function<Status(Recorder)>& record) {
+  Encoder encoder = device_.device().encoder();
+  const auto attempt = [&]() -> Status {
+    for (uint32_t a = 0; a < kArenaCount; ++a)
+      if (!arenas_[a].image.empty()) QUIRE_TRY(encoder.upload(device_.arena(a).slice(0, arenas_[a].image.size()), arenas_[a].image));
+    QUIRE_TRY(record({encoder, device_.variants()}));
+    for (uint32_t a = 0; a < kArenaCount; ++a) {
+      const uint64_t size = arenas_[a].image.size();
+      if (size != 0) QUIRE_TRY(encoder.copy(device_.arena(a).slice(0, size), device_.readback(a).slice(0, size)));
+    }
+    QUIRE_ASSIGN(const uint64_t done, device_.device().submit(std::move(encoder)));
+    return device_.device().wait(done, kRunTimeout);
+  };
+  if (const Status status = attempt(); !status) return status.error().message;
+  for (uint32_t a = 0; a < kArenaCount; ++a) {
+    Arena& arena = arenas_[a];
+    if (arena.image.empty()) continue;
+    const auto bytes = device_.readback(a).mapped().first(arena.image.size());
+    arena.result.assign(bytes.begin(), bytes.end());
+  }
+  return unexpected_writes();
+}
+
+std::span<const std::byte> CaseMemory::after(const Region& region) const {
+  return std::span(arenas_[region.arena].result).subspan(region.offset_bytes, region.size_bytes);
+}
+
+std::string CaseMemory::unexpected_writes() const {
+  for (uint32_t a = 0; a < kArenaCount; ++a) {
+    const Arena& arena = arenas_[a];
+    uint64_t begin = 0;
+    const auto unchanged_to = [&](uint64_t end) {
+      const std::string difference =
+          differing_bytes(std::span(arena.image).subspan(begin, end - begin), std::span(arena.result).subspan(begin, end - begin));
+      return difference.empty() ? difference
+                                : "Written outside the results, in arena " + std::to_string(a) + " from byte " + std::to_string(begin) + " on: " + difference;
+    };
+    for (const Region& output : arena.outputs) {  // in order of offset
+      if (std::string difference = unchanged_to(output.offset_bytes); !difference.empty()) return difference;
+      begin = output.offset_bytes + output.size_bytes;
+    }
+    if (std::string difference = unchanged_to(arena.image.size()); !difference.empty()) return difference;
+  }
+  return {};
+}
+
+}  // namespace quire::conformance

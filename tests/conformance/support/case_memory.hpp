@@ -1,0 +1,63 @@
+// The memory of one case on one device: regions in a few buffers, with poison in, between and around them, and the run itself.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/device/device.hpp"
+#include "engine/forward/kernels.hpp"
+#include "tests/conformance/support/test_devices.hpp"
+
+namespace quire::conformance {
+
+enum class RegionUse : uint8_t { input, output };
+
+struct Region {
+  uint32_t arena = 0;
+  uint64_t offset_bytes = 0;
+  uint64_t size_bytes = 0;
+};
+
+class CaseMemory {
+ public:
+  /// Poison before the first region, between any two and after the last.
+  static constexpr uint64_t kGuardBytes = 512;
+
+  explicit CaseMemory(TestDevice& device) : device_(device) {}
+
+  /// Requires: before place(). `arena` is below kArenaCount: regions of different arenas lie in different device buffers.
+  Region add(std::span<const std::byte> contents, uint32_t arena = 0);
+  /// Poisoned, for results.
+  Region add_output(uint64_t size_bytes, uint32_t arena = 0);
+  Region add_poisoned(uint64_t size_bytes, RegionUse use, uint32_t arena = 0);
+
+  /// Gives every region its address. No region may be added afterwards.
+  void place();
+  uint64_t address(const Region& region) const;
+  BufferSlice slice(const Region& region) const;
+  /// What the region will hold when the run starts. Requires: after place(), before run().
+  std::span<std::byte> contents(const Region& region);
+
+  /// Uploads, records, submits and reads back. Empty if all went well and every byte outside the output regions is unchanged, else one sentence.
+  std::string run(const std::function<Status(Recorder)>& record);
+  /// Requires: after run().
+  std::span<const std::byte> after(const Region& region) const;
+
+  TestDevice& device() { return device_; }
+
+ private:
+  struct Arena {
+    std::vector<std::byte> image;
+    std::vector<std::byte> result;
+    std::vector<Region> outputs;
+  };
+  std::string unexpected_writes() const;
+  TestDevice& device_;
+  std::vector<Arena> arenas_ = std::vector<Arena>(kArenaCount);
+};
+
+}  // namespace quire::conformance

@@ -1,0 +1,34 @@
+// Which cases of a product of dimensions this run takes, and how many each kernel got.
+//
+// QUIRE_CONFORMANCE  unset: addressing products whole, everything else pairwise; `full`: every product whole; `tenth`: every tenth case of the normal run
+// QUIRE_SHARD        i/n with 0 <= i < n: only cases whose number modulo n is i, so that a long run can be done in parts
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/device/kernel_manifest.hpp"
+
+namespace quire::conformance {
+
+enum class Extent : uint8_t { tenth, normal, full };
+Extent extent();
+
+/// A case: for each dimension, which of its values.
+using Choice = std::vector<uint32_t>;
+
+/// Every combination; the last dimension varies fastest.
+std::vector<Choice> whole_product(std::span<const uint32_t> sizes);
+/// A small set of cases in which every two values of two dimensions meet at least once. The same for the same sizes.
+std::vector<Choice> pairwise(std::span<const uint32_t> sizes);
+
+enum class Coverage : uint8_t { product, pairs };
+/// Calls `run` for the cases of this run, in a fixed order.
+void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std::function<void(const Choice&)>& run);
+
+void count_case(KernelId kernel);
+uint64_t counted_cases(KernelId kernel);
+
+}  // namespace quire::conformance

@@ -1,0 +1,48 @@
+// Weight matrices of a case: rows in the file's blocks, cut into parts, laid out for one device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/forward/kernels.hpp"
+#include "tests/conformance/support/case_memory.hpp"
+#include "tests/conformance/support/values.hpp"
+
+namespace quire::conformance {
+
+struct TestPart {
+  WeightType type = WeightType::none;
+  uint32_t row_begin = 0;
+  uint32_t row_count = 0;
+  std::vector<std::byte> file_rows;
+};
+
+struct TestMatrix {
+  uint32_t rows = 0;
+  uint32_t width = 0;
+  std::vector<TestPart> parts;
+};
+
+/// One part if `types` has one element, else the rows are shared out among the types. Requires: rows >= types.size(), width suits every type.
+TestMatrix make_matrix(Random& random, Values values, const std::vector<WeightType>& types, uint32_t rows, uint32_t width);
+
+/// Row `row` as floats.
+std::vector<float> matrix_row(const TestMatrix& matrix, uint32_t row);
+/// For each element of a row the sum of the magnitudes of the terms it is made of (q4_1: |scale * code| + |minimum|).
+std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row);
+
+/// A matrix in `memory`, in its device's layout.
+class PlacedMatrix {
+ public:
+  PlacedMatrix(CaseMemory& memory, const TestMatrix& matrix);
+  /// Requires: after memory.place().
+  WeightMatrix weights() const;
+
+ private:
+  CaseMemory& memory_;
+  WeightMatrix matrix_;
+  std::vector<Region> regions_;
+};
+
+}  // namespace quire::conformance
