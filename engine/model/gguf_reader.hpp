@@ -62,6 +62,7 @@ class GgufFile {
   /// On error: corrupt (names key or tensor, value and bound), unsupported (version, byte order, type), io, out_of_host_memory.
   static Result<GgufFile> read(const ByteSource& source, const GgufLimits& limits = {});
 
+  GgufFile() = default;  ///< no metadata and no tensors
   GgufFile(GgufFile&&) noexcept = default;
   GgufFile& operator=(GgufFile&&) noexcept = default;
 
@@ -109,18 +110,18 @@ class GgufFile {
     uint32_t key_size = 0;
     MetadataType type = MetadataType::u8;
     MetadataType element_type = MetadataType::u8;
-    uint64_t bits = 0;           ///< a scalar: sign-extended integer, or the bits of an f64 or of the f32; a string: its begin in text_
+    uint64_t bits = 0;           ///< a number: its bytes as in the file, zero-extended; a string: its begin in text_
     uint64_t count = 0;          ///< a string: its bytes; an array: its elements
     uint64_t begin = 0;          ///< an array: of strings, first of ends_; of numbers, first byte of numbers_; of arrays, nothing
     uint64_t text_begin = 0;     ///< an array of strings: begin of the first in text_
   };
 
-  GgufFile() = default;
   std::string_view key_of(const Value& value) const { return {text_.data() + value.key_begin, value.key_size}; }
   const Value* find(std::string_view key) const;
-  Result<const Value*> require(std::string_view key, MetadataType type) const;
-  Result<const Value*> require_array(std::string_view key) const;
-  std::string scalar_text(MetadataType type, uint64_t bits) const;
+  Result<const Value*> require_key(std::string_view key) const;
+  Error wrong_type(std::string_view key, const Value& value, const char* wanted) const;
+  StringArray strings_of(const Value& value) const;
+  static std::string number_text(MetadataType type, uint64_t bits);
   uint64_t number_at(const Value& array, uint64_t index) const;
 
   uint32_t version_ = 0;

@@ -9,6 +9,7 @@
 #include "engine/base/result.hpp"
 #include "engine/model/gguf_reader.hpp"
 #include "engine/text/pre_tokenizer.hpp"
+#include "engine/text/token_index.hpp"
 #include "engine/text/vocabulary.hpp"
 
 namespace quire {
@@ -20,35 +21,32 @@ class ByteLevelBpe {
   static Result<ByteLevelBpe> create(const GgufFile& file, Vocabulary& vocabulary);
 
   /// Appends the ids of a text without special tokens. A byte that the vocabulary lacks becomes its unknown token, or nothing if it has none.
-  /// Time: O(n log n), whatever the text.
-  void encode(std::string_view text, std::vector<uint32_t>& ids) const;
+  /// Time: O(n log n), whatever the text. On error: out_of_host_memory.
+  Status encode(std::string_view text, std::vector<uint32_t>& ids) const;
+
+  const PreTokenizerFamily& pre_tokenizer() const { return pre_tokenizer_.family(); }
 
  private:
   static constexpr uint32_t kNone = 0xffffffffu;
   struct Merge {
+    uint32_t left;
     uint32_t right;
-    uint32_t rank;
+    uint32_t rank;    ///< lowest first
     uint32_t merged;
-  };
-  struct IndexEntry {
-    uint64_t prefix;  ///< first eight bytes, big-endian, zero-padded: orders as the text does
-    uint32_t id;
   };
   struct Workspace;
 
   ByteLevelBpe() = default;
-  void index_texts(const Vocabulary& vocabulary);
-  uint32_t find(const Vocabulary& vocabulary, std::string_view text) const;
-  Status read_merges(const GgufFile& file, const Vocabulary& vocabulary);
+  Status read_merges(const GgufFile& file, const TokenIndex& index);
   const Merge* find_merge(uint32_t left, uint32_t right) const;
   void encode_word(std::string_view word, Workspace& work, std::vector<uint32_t>& ids) const;
 
   PreTokenizer pre_tokenizer_;
   std::array<uint32_t, 256> byte_ids_{};
   uint32_t unknown_ = kNone;
-  std::vector<IndexEntry> index_;       ///< texts to ids
-  std::vector<uint32_t> merge_begin_;   ///< of the left id, in merges_
-  std::vector<Merge> merges_;           ///< by left id, then right id
+  TokenIndex words_;                   ///< whole words, where the family takes them
+  std::vector<uint32_t> merge_begin_;  ///< of a left id, in merges_
+  std::vector<Merge> merges_;          ///< by left, then right
 };
 
 }  // namespace quire

@@ -47,6 +47,7 @@ class ChatTemplate {
  private:
   explicit ChatTemplate(const ChatFamily& family) : family_(&family) {}
   Status append_turn(const ChatMessage& message, std::vector<TextSpan>& spans) const;
+  Status append_turns(std::span<const ChatMessage> messages, GenerationPrompt prompt, std::vector<TextSpan>& spans) const;
 
   const ChatFamily* family_;
   std::optional<std::string> default_system_;

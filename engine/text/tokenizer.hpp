@@ -53,8 +53,18 @@ class Tokenizer {
   /// Whether a model that produces this token has finished its answer.
   bool is_end_of_generation(uint32_t id) const { return vocabulary_.is_end_of_generation(id); }
 
- private:
+  /// Of parts made for each other; create() is how they are made from a file.
   Tokenizer(Vocabulary vocabulary, std::variant<ByteLevelBpe> algorithm);
+
+ private:
+  /// Where a span of a joined text ends.
+  struct SpanEnd {
+    size_t end_bytes;
+    SpecialTokens special;
+  };
+  /// Requires: the last span ends with the text.
+  Result<std::vector<uint32_t>> encode_joined(std::string_view text, std::span<const SpanEnd> spans) const;
+
   Vocabulary vocabulary_;
   std::variant<ByteLevelBpe> algorithm_;
 };

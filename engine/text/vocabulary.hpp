@@ -19,7 +19,7 @@ enum class TokenType : uint8_t { normal = 1, unknown = 2, control = 3, user_defi
 
 class Vocabulary {
  public:
-  /// Texts are as in the file until set_texts. On error: corrupt (names the key or token, value and bound).
+  /// On error: corrupt (names the key or token, value and bound).
   static Result<Vocabulary> read(const GgufFile& file);
 
   uint32_t size() const { return static_cast<uint32_t>(types_.size()); }
@@ -27,16 +27,17 @@ class Vocabulary {
   TokenType type(uint32_t id) const { return id < types_.size() ? types_[id] : TokenType::unused; }
   bool is_end_of_generation(uint32_t id) const;
 
-  /// Replaces the texts of all tokens. Requires: texts.size() == size().
-  void set_texts(std::span<const std::string> texts);
+  /// Replaces the texts of all tokens: one after another, and where each ends. The texts of special tokens stay as they are.
+  /// Requires: ends.size() == size().
+  void set_texts(std::string texts, std::vector<uint64_t> ends);
 
   struct SpecialMatch {
     uint32_t id = 0;
     size_t size_bytes = 0;
   };
-  /// The longest special token at text[at]: a user-defined one anywhere, a control token only if it ends at or before `control_end`.
-  /// Requires: at < text.size().
-  std::optional<SpecialMatch> match_special(std::string_view text, size_t at, size_t control_end) const;
+  /// The longest special token that `rest` begins with: a user-defined one, or a control token of at most `control_bytes`.
+  /// Requires: !rest.empty().
+  std::optional<SpecialMatch> match_special(std::string_view rest, size_t control_bytes) const;
 
   std::optional<uint32_t> bos, eos, eot, unknown;
   bool add_bos = false;
@@ -44,8 +45,7 @@ class Vocabulary {
  private:
   Status read_special_ids(const GgufFile& file);
   void collect_special_tokens();
-  void collect_end_of_generation();
-  /// Recognised in text that asks for control tokens only: also a user-defined token that ends an answer or opens a prompt.
+  /// Not to be recognised in a user's text: all but user-defined tokens, and of these the ones that end an answer or begin a prompt.
   bool needs_trust(uint32_t id) const;
 
   std::string texts_;                         ///< of all tokens, one after another
