@@ -120,7 +120,7 @@ typedef struct quire_engine_options {
   const char *device;              /* Vulkan: an index of quire_list_devices, a part of a name, or a UUID; null or "": the best usable one */
   const char *pipeline_cache_folder; /* an existing folder for compiled pipelines; null: none is kept. Damaged or foreign files are ignored */
   uint64_t submission_bound_ns;    /* longest estimated time of one submission to the device */
-  uint64_t cache_budget_bytes;     /* most device memory for pages, over all models of the engine; 0: what the device has left */
+  uint64_t cache_budget_bytes;     /* most device memory for pages, over all models of the engine; 0: for each model 90 % of what is left */
   quire_log_function log;
   void *log_user;
   quire_allocator allocator;
@@ -137,12 +137,14 @@ typedef enum quire_device_type {
   QUIRE_DEVICE_FORCE_32_BITS = 0x7fffffff
 } quire_device_type;
 
+#define QUIRE_NO_INDEX UINT32_MAX
+
 /* Strings live as long as the callback or the engine that the struct was got from. */
 typedef struct quire_device_info {
   size_t struct_size;
   quire_backend backend;
   quire_device_type type;
-  uint32_t index;                  /* within its backend, best first: what quire_engine_options.device takes */
+  uint32_t index;                  /* in quire_list_devices of its backend; QUIRE_NO_INDEX from quire_engine_device */
   uint32_t usable;                 /* 0: `refusal` says why */
   const char *name;
   const char *driver;              /* name and version */
@@ -254,14 +256,16 @@ typedef enum quire_page_format {
 typedef struct quire_prediction {
   size_t struct_size;
   uint64_t weight_bytes;
-  uint64_t scratch_bytes;          /* activations, tables, logits */
+  uint64_t scratch_bytes;          /* activations, attention partials, logits */
+  uint64_t table_bytes;            /* inputs of a step */
+  uint64_t session_bytes;          /* of every session, besides its pages */
   uint64_t page_bytes_per_token;   /* over all layers, before windows */
   uint64_t page_bytes;             /* whole pages of one session as long as `context_length` */
   uint32_t context_length;         /* the one asked about; what the model was trained for if that was 0 */
   uint32_t reserved;
 } quire_prediction;
-/* The verdict: QUIRE_OK if this build runs the file on the engine's device, otherwise unsupported or corrupt with the reason in
- * quire_file_last_error. context_length 0: what the model was trained for. */
+/* The verdict: QUIRE_OK if this build runs the file on the engine's device, otherwise unsupported, corrupt or out_of_device_memory with the
+ * reason in quire_file_last_error; *prediction is filled unless unsupported or corrupt. context_length 0: what the model was trained for. */
 QUIRE_API quire_status quire_file_predict(quire_file *file, uint32_t context_length, quire_page_format k_format, quire_page_format v_format,
                                           quire_prediction *prediction);
 
@@ -314,6 +318,7 @@ typedef struct quire_model_memory {
   uint64_t pages_used;
   uint64_t page_bytes_used;
   uint64_t page_bytes_per_token;   /* with f16 pages, over all layers */
+  uint64_t table_bytes;            /* page tables and inputs of a step */
 } quire_model_memory;
 QUIRE_API quire_status quire_model_memory_used(quire_model *model, quire_model_memory *memory);
 
@@ -322,7 +327,7 @@ QUIRE_API quire_status quire_model_memory_used(quire_model *model, quire_model_m
 #define QUIRE_TOKENIZE_SPECIAL 1u  /* special tokens written in the text become their ids; otherwise they are plain text */
 #define QUIRE_TOKENIZE_BOS 2u      /* put the BOS id first if the model's file asks for one */
 
-/* Text to ids. Bytes that are not UTF-8 are tokenized as U+FFFD. On error: invalid_argument (flags, buffer). */
+/* Text to ids. Any bytes are accepted; what is not UTF-8 passes through as bytes. On error: invalid_argument (flags, buffer, over 1 GiB). */
 QUIRE_API quire_status quire_model_tokenize(quire_model *model, const char *text, size_t text_bytes, uint32_t flags, uint32_t *tokens,
                                             size_t capacity, size_t *count);
 /* 1 if the model ends its answer with this id, else 0. */
@@ -347,7 +352,7 @@ QUIRE_API quire_status quire_model_apply_template(quire_model *model, const quir
 QUIRE_API quire_status quire_decoder_create(quire_model *model, quire_decoder **decoder);
 QUIRE_API quire_status quire_decoder_free(quire_decoder *decoder);
 QUIRE_API const char *quire_decoder_last_error(const quire_decoder *decoder);
-/* *text is valid until the next call on the decoder, and is not zero-terminated. Special tokens give no text.
+/* *text is valid until the next call on the decoder. Special tokens give no text.
  * On error: invalid_argument (outside the vocabulary). */
 QUIRE_API quire_status quire_decoder_push(quire_decoder *decoder, uint32_t token, const char **text, size_t *text_bytes);
 /* Ends the text: the kept bytes of an incomplete character come out as U+FFFD. The decoder can be used again. */
@@ -361,7 +366,7 @@ typedef struct quire_session_options {
   quire_page_format v_format;      /* of values */
 } quire_session_options;
 
-/* Takes no device memory yet. On error: unsupported (format), out_of_host_memory. */
+/* Takes no pages yet. On error: unsupported (format), out_of_*_memory, device_lost. */
 QUIRE_API quire_status quire_session_create(quire_model *model, const quire_session_options *options, quire_session **session);
 /* Gives its pages back. Null is allowed. On error: busy (in a step). */
 QUIRE_API quire_status quire_session_free(quire_session *session);
@@ -424,8 +429,8 @@ QUIRE_API void quire_session_cancel(quire_session *session);
 typedef int (*quire_keep_going_function)(void *user);
 
 /* Computes all pending tokens of the session, step by step, and waits. keep_going, if given, is asked before every step.
- * On error: out_of_pages, out_of_device_memory, device_lost, non_finite, cancelled; the session holds what finished steps computed and the rest
- * stays pending, so that the call can be repeated. */
+ * On error: out_of_pages, out_of_device_memory, device_lost, cancelled, timeout (one step took more than ten minutes); the session holds what
+ * finished steps computed and the rest stays pending, so that the call can be repeated. */
 QUIRE_API quire_status quire_session_run(quire_session *session, quire_keep_going_function keep_going, void *user);
 /* The same for several sessions of one model, computed together. Messages are written to every session given. */
 QUIRE_API quire_status quire_sessions_run(quire_session *const *sessions, size_t count, quire_keep_going_function keep_going, void *user);
@@ -438,7 +443,7 @@ QUIRE_API quire_status quire_step_begin(quire_session *const *sessions, size_t c
 QUIRE_API const char *quire_step_last_error(const quire_step *step);
 /* *done becomes 1 when finish will not wait. On error: device_lost. */
 QUIRE_API quire_status quire_step_poll(quire_step *step, int *done);
-/* Waits at most timeout_ns; then the sessions hold the new tokens. On error: timeout (call again), device_lost, non_finite. */
+/* Waits at most timeout_ns; then the sessions hold the new tokens. On error: timeout (call again), device_lost (the sessions are as before). */
 QUIRE_API quire_status quire_step_finish(quire_step *step, uint64_t timeout_ns);
 /* Drops the step's effects: the sessions are as before begin. No effect after finish. */
 QUIRE_API quire_status quire_step_cancel(quire_step *step);
