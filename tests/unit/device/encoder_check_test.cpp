@@ -155,12 +155,13 @@ TEST_CASE_FIXTURE(Fixture, "encoder: rejects workgroups and grids beyond the lim
   call.dispatch.kernel.spec[0] = 129;
   records_nothing(call.dispatch, Code::invalid_argument);
   call.dispatch.kernel.spec[0] = 128;
+  state.info.limits.max_workgroup_count = {10, 20, 30};
   for (size_t axis = 0; axis < 3; ++axis) {
     call.dispatch.groups = {1, 1, 1};
-    call.dispatch.groups[axis] = 65536;
+    call.dispatch.groups[axis] = state.info.limits.max_workgroup_count[axis] + 1;
     records_nothing(call.dispatch, Code::invalid_argument);
   }
-  call.dispatch.groups = {65535, 65535, 65535};
+  call.dispatch.groups = {10, 20, 30};
   Encoder encoder = device.encoder();
   CHECK(encoder.dispatch(call.dispatch).ok());
 }

@@ -120,6 +120,19 @@ TEST_CASE("staging: an upload for which there is not enough memory records nothi
   CHECK(encoder.commands().size() == 2);
 }
 
+TEST_CASE("staging: an upload that gets only some of its blocks gives them back") {
+  FakeState state;
+  state.info.limits.max_buffer_bytes = 1000;  // blocks of 992 bytes
+  state.memory_bytes = 1000 + 992 + 500;
+  Device device = fake_device(state);
+  const Buffer buffer = make_buffer(device, 1000);
+  Encoder encoder = device.encoder();
+  CHECK(encoder.upload(buffer.slice(), pattern(1000, 0)).code() == Code::out_of_device_memory);
+  CHECK(encoder.commands().empty());
+  // Its memory is there for others although the encoder lives on.
+  CHECK(device.create_buffer(900, BufferUse::device, "other").ok());
+}
+
 TEST_CASE("staging: free blocks are given back when the device runs out of memory") {
   FakeState state;
   Device device = fake_device(state);
