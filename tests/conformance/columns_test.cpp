@@ -3,9 +3,7 @@
 #include <doctest/doctest.h>
 #include <iterator>
 
-#include "tests/conformance/support/columns.hpp"
-#include "tests/conformance/support/outcome.hpp"
-#include "tests/conformance/support/weight_memory.hpp"
+#include "tests/conformance/support/column_runs.hpp"
 
 namespace quire::conformance {
 namespace {
@@ -27,85 +25,6 @@ ToleranceOf except_padding(const std::vector<ColumnInfo>& columns, uint32_t widt
     if (columns[column_of_element(element, width, column_tile)].sequence == PADDING_COLUMN) return {0, true};
     return {absolute(element), false};
   };
-}
-
-struct EmbedCase {
-  TestMatrix table;
-  std::vector<ColumnInfo> columns;
-  uint32_t column_tile = 1;
-  float scale = 1;
-};
-
-Outcome run_embed(TestDevice& device, const EmbedCase& c) {
-  CaseMemory memory(device);
-  const PlacedMatrix table(memory, c.table);
-  const Region columns = memory.add(bytes_of(c.columns));
-  const auto column_count = static_cast<uint32_t>(c.columns.size());
-  const Region dst = memory.add_output(Activation::bytes(c.table.width, column_count));
-  memory.place();
-  return run_case(memory, dst, [&](Recorder r) {
-    return record_embed_rows(r, table.weights(), memory.slice(columns), {memory.slice(dst), c.table.width, column_count, c.column_tile}, c.scale);
-  });
-}
-
-struct NormCase {
-  uint32_t width = 0;
-  uint32_t column_tile = 1;
-  std::vector<ColumnInfo> columns;
-  std::vector<float> src;
-  std::vector<float> weight;
-};
-
-Outcome run_norm(TestDevice& device, const NormCase& c) {
-  CaseMemory memory(device);
-  const Region src = memory.add(bytes_of(c.src));
-  const Region weight = memory.add(bytes_of(c.weight));
-  const Region dst = memory.add_output(bytes_of(c.src).size());
-  memory.place();
-  const auto column_count = static_cast<uint32_t>(c.columns.size());
-  return run_case(memory, dst, [&](Recorder r) {
-    return record_rms_norm(r, {memory.slice(src), c.width, column_count, c.column_tile}, memory.slice(weight), 1e-5f,
-                           {memory.slice(dst), c.width, column_count, c.column_tile});
-  });
-}
-
-struct SwigluCase {
-  uint32_t width = 0;
-  uint32_t column_tile = 1;
-  std::vector<ColumnInfo> columns;
-  std::vector<float> gate_up;
-};
-
-Outcome run_swiglu(TestDevice& device, const SwigluCase& c) {
-  CaseMemory memory(device);
-  const Region gate_up = memory.add(bytes_of(c.gate_up));
-  const auto column_count = static_cast<uint32_t>(c.columns.size());
-  const Region dst = memory.add_output(Activation::bytes(c.width, column_count));
-  memory.place();
-  return run_case(memory, dst, [&](Recorder r) {
-    return record_swiglu(r, {memory.slice(gate_up), 2 * c.width, column_count, c.column_tile}, {memory.slice(dst), c.width, column_count, c.column_tile});
-  });
-}
-
-struct GatherCase {
-  uint32_t width = 0;
-  uint32_t column_tile = 1;
-  uint32_t src_columns = 0;
-  std::vector<float> src;
-  std::vector<uint32_t> selection;
-};
-
-Outcome run_gather(TestDevice& device, const GatherCase& c) {
-  CaseMemory memory(device);
-  const Region src = memory.add(bytes_of(c.src));
-  const Region selection = memory.add(bytes_of(c.selection));
-  const auto column_count = static_cast<uint32_t>(c.selection.size());
-  const Region dst = memory.add_output(Activation::bytes(c.width, column_count));
-  memory.place();
-  return run_case(memory, dst, [&](Recorder r) {
-    return record_gather_columns(r, {memory.slice(src), c.width, c.src_columns, c.column_tile}, memory.slice(selection),
-                                 {memory.slice(dst), c.width, column_count, 1});
-  });
 }
 
 // The blocks' values are exact in a float, and so is their product with a power of two; another scale rounds once or twice.

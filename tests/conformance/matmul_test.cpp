@@ -3,38 +3,10 @@
 #include <doctest/doctest.h>
 #include <iterator>
 
-#include "tests/conformance/support/columns.hpp"
-#include "tests/conformance/support/outcome.hpp"
-#include "tests/conformance/support/weight_memory.hpp"
+#include "tests/conformance/support/column_runs.hpp"
 
 namespace quire::conformance {
 namespace {
-
-struct MatmulCase {
-  TestMatrix matrix;
-  std::vector<ColumnInfo> columns;
-  uint32_t column_tile = 1;
-  uint32_t row_offset = 0;
-  uint32_t dst_width = 0;
-  std::vector<float> src;
-  std::vector<float> bias;      ///< empty, or [dst_width]: poison outside the rows
-  std::vector<float> residual;  ///< empty, or like dst
-};
-
-Outcome run_matmul(TestDevice& device, const MatmulCase& c) {
-  CaseMemory memory(device);
-  const PlacedMatrix matrix(memory, c.matrix);
-  const Region src = memory.add(bytes_of(c.src));
-  const Region bias = memory.add(bytes_of(c.bias));
-  const Region residual = memory.add(bytes_of(c.residual));
-  const auto column_count = static_cast<uint32_t>(c.columns.size());
-  const Region dst = memory.add_output(Activation::bytes(c.dst_width, column_count));
-  memory.place();
-  return run_case(memory, dst, [&](Recorder r) {
-    return record_matmul(r, matrix.weights(), {memory.slice(src), c.matrix.width, column_count, c.column_tile},
-                         {memory.slice(dst), c.dst_width, column_count, c.column_tile}, c.row_offset, memory.slice(bias), memory.slice(residual));
-  });
-}
 
 // Tolerance: 1e-6 of the sum of the magnitudes of everything added (a few units in the last place: rounding errors mostly cancel); none at all for
 // Values::exact, where no sum rounds.

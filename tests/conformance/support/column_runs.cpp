@@ -1,0 +1,69 @@
+#include "tests/conformance/support/column_runs.hpp"
+
+namespace quire::conformance {
+
+Outcome run_matmul(TestDevice& device, const MatmulCase& c) {
+  CaseMemory memory(device);
+  const PlacedMatrix matrix(memory, c.matrix);
+  const Region src = memory.add(bytes_of(c.src));
+  const Region bias = memory.add(bytes_of(c.bias));
+  const Region residual = memory.add(bytes_of(c.residual));
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  const Region dst = memory.add_output(Activation::bytes(c.dst_width, column_count));
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_matmul(r, matrix.weights(), {memory.slice(src), c.matrix.width, column_count, c.column_tile},
+                         {memory.slice(dst), c.dst_width, column_count, c.column_tile}, c.row_offset, memory.slice(bias), memory.slice(residual));
+  });
+}
+
+Outcome run_embed(TestDevice& device, const EmbedCase& c) {
+  CaseMemory memory(device);
+  const PlacedMatrix table(memory, c.table);
+  const Region columns = memory.add(bytes_of(c.columns));
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  const Region dst = memory.add_output(Activation::bytes(c.table.width, column_count));
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_embed_rows(r, table.weights(), memory.slice(columns), {memory.slice(dst), c.table.width, column_count, c.column_tile}, c.scale);
+  });
+}
+
+Outcome run_norm(TestDevice& device, const NormCase& c) {
+  CaseMemory memory(device);
+  const Region src = memory.add(bytes_of(c.src));
+  const Region weight = memory.add(bytes_of(c.weight));
+  const Region dst = memory.add_output(bytes_of(c.src).size());
+  memory.place();
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_rms_norm(r, {memory.slice(src), c.width, column_count, c.column_tile}, memory.slice(weight), 1e-5f,
+                           {memory.slice(dst), c.width, column_count, c.column_tile});
+  });
+}
+
+Outcome run_swiglu(TestDevice& device, const SwigluCase& c) {
+  CaseMemory memory(device);
+  const Region gate_up = memory.add(bytes_of(c.gate_up));
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  const Region dst = memory.add_output(Activation::bytes(c.width, column_count));
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_swiglu(r, {memory.slice(gate_up), 2 * c.width, column_count, c.column_tile}, {memory.slice(dst), c.width, column_count, c.column_tile});
+  });
+}
+
+Outcome run_gather(TestDevice& device, const GatherCase& c) {
+  CaseMemory memory(device);
+  const Region src = memory.add(bytes_of(c.src));
+  const Region selection = memory.add(bytes_of(c.selection));
+  const auto column_count = static_cast<uint32_t>(c.selection.size());
+  const Region dst = memory.add_output(Activation::bytes(c.width, column_count));
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) {
+    return record_gather_columns(r, {memory.slice(src), c.width, c.src_columns, c.column_tile}, memory.slice(selection),
+                                 {memory.slice(dst), c.width, column_count, 1});
+  });
+}
+
+}  // namespace quire::conformance

@@ -1,0 +1,59 @@
+// The kernels of activations and weights on one device; each result is the kernel's dst.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tests/conformance/support/columns.hpp"
+#include "tests/conformance/support/outcome.hpp"
+#include "tests/conformance/support/weight_memory.hpp"
+
+namespace quire::conformance {
+
+struct MatmulCase {
+  TestMatrix matrix;
+  std::vector<ColumnInfo> columns;
+  uint32_t column_tile = 1;
+  uint32_t row_offset = 0;
+  uint32_t dst_width = 0;
+  std::vector<float> src;
+  std::vector<float> bias;      ///< empty, or [dst_width]: poison outside the rows
+  std::vector<float> residual;  ///< empty, or like dst
+};
+Outcome run_matmul(TestDevice& device, const MatmulCase& c);
+
+struct EmbedCase {
+  TestMatrix table;
+  std::vector<ColumnInfo> columns;
+  uint32_t column_tile = 1;
+  float scale = 1;
+};
+Outcome run_embed(TestDevice& device, const EmbedCase& c);
+
+struct NormCase {
+  uint32_t width = 0;
+  uint32_t column_tile = 1;
+  std::vector<ColumnInfo> columns;
+  std::vector<float> src;
+  std::vector<float> weight;
+};
+Outcome run_norm(TestDevice& device, const NormCase& c);
+
+struct SwigluCase {
+  uint32_t width = 0;
+  uint32_t column_tile = 1;
+  std::vector<ColumnInfo> columns;
+  std::vector<float> gate_up;
+};
+Outcome run_swiglu(TestDevice& device, const SwigluCase& c);
+
+struct GatherCase {
+  uint32_t width = 0;
+  uint32_t column_tile = 1;
+  uint32_t src_columns = 0;
+  std::vector<float> src;
+  std::vector<uint32_t> selection;
+};
+Outcome run_gather(TestDevice& device, const GatherCase& c);
+
+}  // namespace quire::conformance
