@@ -104,6 +104,9 @@ class RandomRun {
     return {};
   }
 
+  /// What a release may name: not always the newest, as a sequence that was idle for some steps knows.
+  uint64_t release_value() { return submitted_ - below(static_cast<uint32_t>(std::min<uint64_t>(submitted_ - completed_, 3) + 1)); }
+
   std::string create() {
     const std::vector<PageFormats> formats = random_formats();
     Result<SeqId> id = cache_->create_sequence(formats);
@@ -191,7 +194,8 @@ class RandomRun {
 
   std::string truncate(ModelSequence& sequence) {
     const uint32_t length = below(3) == 0 ? below(sequence.length() + 3) : sequence.length() - std::min(sequence.length(), below(8));
-    const Status status = cache_->truncate(sequence.id, length, submitted_);
+    const uint64_t value = release_value();
+    const Status status = cache_->truncate(sequence.id, length, value);
     const bool possible = !sequence.reserving && model_.can_keep(sequence, length);
     if (status.ok() != possible) return "truncate to " + std::to_string(length) + " answered otherwise than the model";
     if (!possible) {
@@ -199,7 +203,7 @@ class RandomRun {
       return status.code() == (sequence.reserving ? Code::busy : Code::invalid_argument) ? "" : "truncate answered with a wrong code";
     }
     ++counts_[length % kModelPageTokens == 0 ? truncated : truncated_inside_page];
-    model_.truncate(sequence, length, submitted_);
+    model_.truncate(sequence, length, value);
     return {};
   }
 
@@ -248,8 +252,9 @@ class RandomRun {
   void free(ModelSequence& sequence) {
     ++counts_[sequence.reserving ? freed_while_reserved : freed];
     freed_ = sequence.id;
-    cache_->free_sequence(sequence.id, submitted_);
-    model_.free(sequence, submitted_);
+    const uint64_t value = release_value();
+    cache_->free_sequence(sequence.id, value);
+    model_.free(sequence, value);
     sequences_.erase(sequences_.begin() + (&sequence - sequences_.data()));
     touched_ = nullptr;
   }
