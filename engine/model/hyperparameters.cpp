@@ -121,7 +121,7 @@ Status refuse_unknown_maths(const GgufFile& file, const HyperReader& reader) {
     double value;
   };
   constexpr Neutral kNeutral[] = {
-      {"expert_count", 0},          {"attention.sliding_window", 0},   {"attention.clamp_kqv", 0},     {"attention.max_alibi_bias", 0},
+      {"expert_count", 0},          {"attention.clamp_kqv", 0},     {"attention.max_alibi_bias", 0},
       {"logit_scale", 1},           {"embedding_scale", 1},            {"residual_scale", 1},          {"attention.scale", 0},
       {"rope.scale_linear", 1},     {"attn_logit_softcapping", 0},     {"final_logit_softcapping", 0}, {"rope.freq_base_swa", 0},
       {"attention.temperature_scale", 0},
@@ -196,6 +196,13 @@ Status read_rope(const GgufFile& file, const HyperReader& reader, Hyperparameter
     return make_error(Code::corrupt, "%s is %g; it must be finite and at least 1", reader.key("rope.freq_base").c_str(),
                       static_cast<double>(hyper.rope_freq_base));
   }
+  return {};
+}
+
+/// A window on every layer, or on all but every n-th one (an integer pattern, as Gemma 3 counts it).
+Status read_windows(const HyperReader& reader, Hyperparameters& hyper) {
+  QUIRE_ASSIGN(hyper.sliding_window, reader.number_or("attention.sliding_window", 0, 0, uint32_t{1} << 30));
+  QUIRE_ASSIGN(hyper.sliding_window_pattern, reader.number_or("attention.sliding_window_pattern", 0, 0, hyper.block_count));
   return {};
 }
 
@@ -287,6 +294,7 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   QUIRE_ASSIGN(hyper.feed_forward_length, reader.per_layer("feed_forward_length", hyper.block_count, 1, uint32_t{1} << 22));
   QUIRE_TRY(read_heads(reader, hyper));
   QUIRE_TRY(read_rope(file, reader, hyper));
+  QUIRE_TRY(read_windows(reader, hyper));
   const std::string epsilon_key = reader.key("attention.layer_norm_rms_epsilon");
   QUIRE_ASSIGN(hyper.rms_epsilon, file.get_f32(epsilon_key));
   if (!(hyper.rms_epsilon > 0.0f && hyper.rms_epsilon < 1.0f)) {

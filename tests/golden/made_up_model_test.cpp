@@ -1,0 +1,117 @@
+// Random models of shapes that no real file here has, on Vulkan against the reference backend in double precision.
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/golden/golden_support.hpp"
+#include "tests/support/tiny_llama.hpp"
+
+namespace quire::golden {
+namespace {
+
+struct Opened {
+  std::vector<std::byte> bytes;
+  std::unique_ptr<Model> model;
+};
+
+Opened open_on(Device& device, const testing::GgufWriter& writer, const ModelOptions& options = {}) {
+  Opened opened{writer.finish(), nullptr};
+  opened.model = require_ok(Model::open(device, std::make_shared<MemorySource>(opened.bytes), options));
+  return opened;
+}
+
+std::vector<uint32_t> tokens_below(uint32_t vocabulary, uint32_t count) {
+  std::vector<uint32_t> tokens(count);
+  uint32_t state = 99;
+  for (uint32_t& token : tokens) {
+    state = state * 1664525U + 1013904223U;
+    token = (state >> 8) % vocabulary;
+  }
+  return tokens;
+}
+
+/// Logits of a prompt's last positions, then of forced tokens.
+std::vector<float> answers(Model& model, PageFormats formats, uint32_t prompt_length) {
+  const uint32_t vocabulary = model.hyperparameters().vocabulary_size;
+  const auto session = require_ok(Session::create(model, {.formats = formats}));
+  const std::vector<uint32_t> tokens = tokens_below(vocabulary, prompt_length + 5);
+  std::vector<float> all = logits_of(*session, std::span(tokens).first(prompt_length), Phase::prompt, 4);
+  const std::vector<float> forced = logits_of(*session, std::span(tokens).subspan(prompt_length), Phase::generated, 5);
+  all.insert(all.end(), forced.begin(), forced.end());
+  return all;
+}
+
+struct Difference {
+  double mean_kl = 0;
+  double largest_logit = 0;
+};
+
+Difference compare(std::span<const float> reference, std::span<const float> ours, uint32_t vocabulary) {
+  REQUIRE(reference.size() == ours.size());
+  Difference difference;
+  const size_t positions = ours.size() / vocabulary;
+  for (size_t p = 0; p < positions; ++p)
+    difference.mean_kl += kl_divergence(reference.subspan(p * vocabulary, vocabulary), ours.subspan(p * vocabulary, vocabulary)) / static_cast<double>(positions);
+  for (size_t i = 0; i < ours.size(); ++i) difference.largest_logit = std::max(difference.largest_logit, std::abs(double{ours[i]} - reference[i]));
+  return difference;
+}
+
+void check_against_reference(const char* name, const testing::GgufWriter& writer, uint32_t prompt_length) {
+  test::VulkanFixture vulkan;
+  DeviceOptions reference_options;
+  reference_options.backend = BackendKind::reference;
+  Device reference = require_ok(Device::open(reference_options));
+  const Opened ours = open_on(vulkan.device(), writer, {.slab_bytes = 1 << 20, .page_fill = PageFill::poison});
+  const Opened oracle = open_on(reference, writer, {.slab_bytes = 1 << 20});
+  const PageFormats f32{PageFormat::f32, PageFormat::f32};
+  const Difference d = compare(answers(*oracle.model, f32, prompt_length), answers(*ours.model, f32, prompt_length),
+                               ours.model->hyperparameters().vocabulary_size);
+  INFO(name);
+  std::printf("%s: mean KL %.3g, largest logit difference %.3g\n", name, d.mean_kl, d.largest_logit);
+  CHECK(d.mean_kl <= 1e-5);
+  CHECK(d.largest_logit <= 2e-3);
+}
+
+TEST_CASE("made-up models: MHA, GQA 7:1 and MQA of several head sizes agree with the reference") {
+  check_against_reference("mha 32", make_tiny_llama({.embedding = 96, .feed_forward = 160, .heads = 3, .heads_kv = 3, .head_length = 32, .seed = 2}), 70);
+  check_against_reference("gqa 7:1 40", make_tiny_llama({.embedding = 72, .feed_forward = 100, .heads = 14, .heads_kv = 2, .head_length = 40, .seed = 3}), 33);
+  check_against_reference("mqa 256", make_tiny_llama({.embedding = 64, .feed_forward = 212, .heads = 4, .heads_kv = 1, .head_length = 256, .tied = false, .seed = 4}), 65);
+}
+
+TEST_CASE("made-up models: two cache groups, one windowed, agree with the reference and hold no more pages than the window needs") {
+  testing::GgufWriter writer = make_tiny_llama({.layers = 4, .embedding = 64, .feed_forward = 96, .heads = 4, .heads_kv = 2, .head_length = 32, .seed = 5});
+  writer.add_u32("llama.attention.sliding_window", 70);
+  writer.add_u32("llama.attention.sliding_window_pattern", 2);
+  check_against_reference("two groups, window 70", writer, 300);
+
+  test::VulkanFixture vulkan;
+  const Opened opened = open_on(vulkan.device(), writer, {.chunk = 64, .slab_bytes = 1 << 20, .page_fill = PageFill::poison});
+  REQUIRE(opened.model->cache_groups().size() == 2);
+  const auto session = require_ok(Session::create(*opened.model, {}));
+  const std::vector<uint32_t> tokens = tokens_below(opened.model->hyperparameters().vocabulary_size, 400);
+  logits_of(*session, tokens, Phase::prompt);
+  const CacheMemory memory = opened.model->cache_memory();
+  for (size_t g = 0; g < 2; ++g) {
+    const CacheGroup& group = opened.model->cache_groups()[g];
+    const uint32_t most = group.window != 0 ? (group.window + group.tokens_per_page - 1) / group.tokens_per_page + 1 : 400 / group.tokens_per_page + 1;
+    CHECK(memory.groups[g].pages.pages_in_use <= most);
+    CHECK(memory.groups[g].pages.pages_in_use > 0);
+  }
+}
+
+TEST_CASE("made-up models: a tensor larger than the device's largest buffer is split and answers alike") {
+  const testing::GgufWriter writer = make_tiny_llama({.embedding = 64, .feed_forward = 96, .heads = 2, .heads_kv = 2, .head_length = 32, .vocabulary = 1000, .seed = 6});
+  test::VulkanFixture whole_device;
+  test::VulkanFixture small_device([](DeviceOptions& options) {
+    options.adjust_limits = [](Limits& limits) { limits.max_buffer_bytes = 96 << 10; };
+  });
+  const Opened whole = open_on(whole_device.device(), writer, {.slab_bytes = 1 << 20});
+  const Opened split = open_on(small_device.device(), writer, {.context_length = 64, .chunk = 16, .slab_bytes = 64 << 10});
+  const PageFormats f16{};
+  const std::vector<float> a = answers(*whole.model, f16, 30), b = answers(*split.model, f16, 30);
+  CHECK(a == b);
+}
+
+}  // namespace
+}  // namespace quire::golden
