@@ -1,0 +1,73 @@
+#include "flags.hpp"
+
+#include <random>
+
+namespace quire_app {
+
+void add_model(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("MODEL", flags.positional, "a GGUF file, or a name of models.lock such as smollm2");
+  verb.add_option("-m,--model", flags.option, "the same as MODEL");
+}
+
+void add_device(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("--device", flags.device,
+                  "an index of `quire devices`, a part of a name or a UUID of a Vulkan device; or a backend: vulkan, reference, null, cuda");
+  verb.add_flag("--validation", flags.validation, "turn Vulkan's validation layers on");
+}
+
+void add_cache(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("-c,--ctx-size", flags.context_length, "longest timeline in tokens (0: what the model was trained for)");
+  verb.add_option("--chunk,--ubatch-size", flags.chunk, "most prompt tokens computed in one step (0: chosen from the device)");
+  verb.add_option("--kv", flags.kv, "page format of keys and values: f16, f32")->capture_default_str();
+  verb.add_option("--kv-k,--cache-type-k", flags.kv_k, "page format of keys alone (also -ctk)");
+  verb.add_option("--kv-v,--cache-type-v", flags.kv_v, "page format of values alone (also -ctv)");
+  verb.add_option("--cache-budget", flags.cache_budget_mib, "most device memory for pages, in MiB (0: 90 % of what is left)")
+      ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 40));
+}
+
+void add_sampling(CLI::App& verb, SamplingFlags& flags) {
+  verb.add_option("--temp", flags.temperature, "temperature; 0 is greedy")->check(CLI::Range(0.0, 1000.0))->capture_default_str();
+  verb.add_option("--top-k", flags.top_k, "keep the k most likely tokens; 0 keeps all")->capture_default_str();
+  verb.add_option("--top-p", flags.top_p, "keep the most likely tokens that together have this probability; 1 keeps all")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb.add_option("--min-p", flags.min_p, "keep tokens at least this likely relative to the most likely; 0 keeps all")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb.add_option("-s,--seed", flags.seed, "seed of the random choices; -1: a new one each run")->capture_default_str();
+}
+
+void add_json(CLI::App& verb, bool& json) { verb.add_flag("--json", json, "print JSON to stdout"); }
+
+uint64_t choose_seed(const SamplingFlags& flags) {
+  if (flags.seed >= 0) return static_cast<uint64_t>(flags.seed);
+  std::random_device random;
+  return random();
+}
+
+quire_sampling sampling_of(const SamplingFlags& flags, uint64_t seed) {
+  quire_sampling sampling{};
+  sampling.struct_size = sizeof sampling;
+  sampling.temperature = flags.temperature;
+  sampling.top_k = flags.top_k;
+  sampling.top_p = flags.top_p;
+  sampling.min_p = flags.min_p;
+  sampling.seed = seed;
+  return sampling;
+}
+
+Outcome page_formats(const ModelFlags& flags, quire_page_format& k, quire_page_format& v) {
+  const auto parse = [](const std::string& name, quire_page_format& format) -> Outcome {
+    if (name == "f16")
+      format = QUIRE_PAGE_F16;
+    else if (name == "f32")
+      format = QUIRE_PAGE_F32;
+    else
+      return failure(kExitUsage, "page format '" + name + "' is none of f16, f32");
+    return {};
+  };
+  QUIRE_APP_TRY(parse(flags.kv_k.empty() ? flags.kv : flags.kv_k, k));
+  return parse(flags.kv_v.empty() ? flags.kv : flags.kv_v, v);
+}
+
+}  // namespace quire_app

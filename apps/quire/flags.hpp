@@ -1,0 +1,47 @@
+// Flags that several verbs share, with llama.cpp's names where it has them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+#include "outcome.hpp"
+
+namespace quire_app {
+
+struct ModelFlags {
+  std::string positional;       ///< MODEL
+  std::string option;           ///< -m
+  std::string device;
+  std::string kv = "f16", kv_k, kv_v;
+  uint32_t context_length = 0;
+  uint32_t chunk = 0;
+  uint64_t cache_budget_mib = 0;
+  bool validation = false;
+
+  const std::string& model() const { return option.empty() ? positional : option; }
+};
+
+struct SamplingFlags {
+  float temperature = 0.8f;
+  uint32_t top_k = 40;
+  float top_p = 0.95f;
+  float min_p = 0.05f;
+  int64_t seed = -1;            ///< -1: a different one each run
+};
+
+void add_model(CLI::App& verb, ModelFlags& flags);
+void add_device(CLI::App& verb, ModelFlags& flags);
+/// Context, chunk, page formats, budget.
+void add_cache(CLI::App& verb, ModelFlags& flags);
+void add_sampling(CLI::App& verb, SamplingFlags& flags);
+void add_json(CLI::App& verb, bool& json);
+
+/// The seed to use: given, or taken from the system's randomness.
+uint64_t choose_seed(const SamplingFlags& flags);
+quire_sampling sampling_of(const SamplingFlags& flags, uint64_t seed);
+
+/// On error: kExitUsage.
+Outcome page_formats(const ModelFlags& flags, quire_page_format& k, quire_page_format& v);
+
+}  // namespace quire_app

@@ -1,0 +1,161 @@
+#include "generation.hpp"
+
+#include <cstdio>
+
+#include "host.hpp"
+#include "terminal.hpp"
+
+namespace quire_app {
+namespace {
+
+Outcome session_failure(quire_status status, const quire_cpp::Session& session) {
+  return failure(status, Doing::generation, quire_session_last_error(session.get()));
+}
+
+/// Owns the streaming decoder of one answer and passes text on.
+class TextStream {
+ public:
+  TextStream(const GenerationOptions& options, Answer& answer) : options_(options), answer_(answer) {}
+
+  Outcome open(const quire_cpp::Model& model) {
+    const quire_status status = quire_decoder_create(model.get(), decoder_.out());
+    return status == QUIRE_OK ? Outcome{} : failure(status, Doing::generation, quire_model_last_error(model.get()));
+  }
+  Outcome push(uint32_t token) {
+    const char* text = nullptr;
+    size_t bytes = 0;
+    if (const quire_status status = quire_decoder_push(decoder_.get(), token, &text, &bytes); status != QUIRE_OK)
+      return failure(status, Doing::generation, quire_decoder_last_error(decoder_.get()));
+    return emit({text, bytes});
+  }
+  Outcome finish() {
+    const char* text = nullptr;
+    size_t bytes = 0;
+    if (const quire_status status = quire_decoder_flush(decoder_.get(), &text, &bytes); status != QUIRE_OK)
+      return failure(status, Doing::generation, quire_decoder_last_error(decoder_.get()));
+    return emit({text, bytes});
+  }
+
+ private:
+  Outcome emit(std::string_view text) {
+    answer_.text += text;
+    return text.empty() || !options_.on_text ? Outcome{} : options_.on_text(text);
+  }
+
+  const GenerationOptions& options_;
+  Answer& answer_;
+  quire_cpp::Decoder decoder_;
+};
+
+Outcome generate_tokens(const quire_cpp::Model& model, const quire_cpp::Session& session, const GenerationOptions& options, TextStream& text,
+                        Answer& answer, Clock::time_point start) {
+  Clock::time_point first = start;
+  while (true) {
+    quire_status status = quire_session_run(session.get(), keep_going_unless_interrupted, nullptr);
+    if (status == QUIRE_CANCELLED) {
+      answer.stop = Stop::interrupted;
+      break;
+    }
+    uint32_t token = 0;
+    if (status == QUIRE_OK) status = quire_session_sample(session.get(), &options.sampling, &token);
+    if (status != QUIRE_OK) return session_failure(status, session);
+    if (answer.tokens.empty()) {
+      first = Clock::now();
+      answer.prompt_s = std::chrono::duration<double>(first - start).count();
+    } else {
+      answer.generation_s = seconds_since(first);
+    }
+    if (quire_model_is_end_token(model.get(), token) != 0) {
+      answer.stop = Stop::end_token;
+      break;
+    }
+    status = quire_session_append(session.get(), &token, 1, QUIRE_PHASE_GENERATED);
+    if (status == QUIRE_CONTEXT_FULL) {
+      answer.stop = Stop::context_full;
+      break;
+    }
+    if (status != QUIRE_OK) return session_failure(status, session);
+    answer.tokens.push_back(token);
+    QUIRE_APP_TRY(text.push(token));
+    if (options.max_tokens >= 0 && static_cast<int64_t>(answer.tokens.size()) >= options.max_tokens) {
+      answer.stop = Stop::length;
+      break;
+    }
+  }
+  return text.finish();
+}
+
+std::string format_bytes(uint64_t bytes) {
+  char text[32];
+  const double mib = static_cast<double>(bytes) / (1 << 20);
+  if (mib >= 1024)
+    std::snprintf(text, sizeof text, "%.2f GiB", mib / 1024);
+  else
+    std::snprintf(text, sizeof text, "%.1f MiB", mib);
+  return text;
+}
+
+}  // namespace
+
+const char* stop_name(Stop stop) {
+  switch (stop) {
+    case Stop::end_token: return "end";
+    case Stop::length: return "length";
+    case Stop::context_full: return "context_full";
+    case Stop::interrupted: break;
+  }
+  return "interrupted";
+}
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+Outcome generate(const quire_cpp::Model& model, const quire_cpp::Session& session, const std::vector<uint32_t>& prompt,
+                 const GenerationOptions& options, Answer& answer) {
+  answer = {};
+  answer.prompt_tokens = static_cast<uint32_t>(prompt.size());
+  TextStream text(options, answer);
+  QUIRE_APP_TRY(text.open(model));
+  const Clock::time_point start = Clock::now();
+  if (const quire_status status = quire_session_append(session.get(), prompt.data(), prompt.size(), QUIRE_PHASE_PROMPT); status != QUIRE_OK)
+    return session_failure(status, session);
+  if (options.max_tokens == 0) {
+    answer.stop = Stop::length;
+    const quire_status status = quire_session_run(session.get(), keep_going_unless_interrupted, nullptr);
+    answer.prompt_s = seconds_since(start);
+    return status == QUIRE_OK ? Outcome{} : session_failure(status, session);
+  }
+  return generate_tokens(model, session, options, text, answer, start);
+}
+
+std::string closing_line(const quire_cpp::Model& model, const Answer& answer, double load_s) {
+  quire_model_memory memory = quire_cpp::sized<quire_model_memory>();
+  static_cast<void>(quire_model_memory_used(model.get(), &memory));
+  char line[400];
+  std::snprintf(line, sizeof line,
+                "prompt %u tokens, %.1f tok/s; generated %zu tokens, %.1f tok/s (%s); load %.2f s, first token %.2f s; KV %llu pages, %s, %llu bytes per token",
+                answer.prompt_tokens, answer.prompt_tok_s(), answer.tokens.size(), answer.generated_tok_s(), stop_name(answer.stop), load_s, answer.prompt_s,
+                static_cast<unsigned long long>(memory.pages_used), format_bytes(memory.page_bytes_used).c_str(),
+                static_cast<unsigned long long>(memory.page_bytes_per_token));
+  return line;
+}
+
+nlohmann::json answer_json(const quire_cpp::Model& model, const Answer& answer, double load_s) {
+  quire_model_memory memory = quire_cpp::sized<quire_model_memory>();
+  static_cast<void>(quire_model_memory_used(model.get(), &memory));
+  return {{"text", answer.text},
+          {"tokens", answer.tokens},
+          {"stop", stop_name(answer.stop)},
+          {"prompt_tokens", answer.prompt_tokens},
+          {"prompt_tok_s", answer.prompt_tok_s()},
+          {"generated_tokens", answer.tokens.size()},
+          {"generated_tok_s", answer.generated_tok_s()},
+          {"load_s", load_s},
+          {"time_to_first_token_s", answer.prompt_s},
+          {"kv_pages", memory.pages_used},
+          {"kv_bytes", memory.page_bytes_used},
+          {"kv_bytes_per_token", memory.page_bytes_per_token}};
+}
+
+Outcome print_json(const nlohmann::json& value) { return write_out(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"); }
+
+}  // namespace quire_app

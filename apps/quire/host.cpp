@@ -1,0 +1,75 @@
+#include "host.hpp"
+
+#include <cstdio>
+
+#include "model_names.hpp"
+#include "terminal.hpp"
+
+namespace quire_app {
+namespace {
+
+void log_line(void*, quire_log_level, const char* message) { say(message); }
+
+int show_loading(void* user, uint64_t done_bytes, uint64_t total_bytes) {
+  static_cast<ProgressBar*>(user)->update(done_bytes, total_bytes);
+  return interrupted() ? 0 : 1;
+}
+
+}  // namespace
+
+void say(const std::string& message) { std::fprintf(stderr, "quire: %s\n", message.c_str()); }
+
+int keep_going_unless_interrupted(void*) { return interrupted() ? 0 : 1; }
+
+void choose_backend(const std::string& device, quire_engine_options& options) {
+  options.backend = QUIRE_BACKEND_VULKAN;
+  options.device = "";
+  if (device == "reference")
+    options.backend = QUIRE_BACKEND_REFERENCE;
+  else if (device == "null")
+    options.backend = QUIRE_BACKEND_NULL;
+  else if (device == "cuda")
+    options.backend = QUIRE_BACKEND_CUDA;
+  else if (device != "vulkan")
+    options.device = device.c_str();
+}
+
+Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engine& engine) {
+  quire_engine_options options = quire_cpp::sized<quire_engine_options>();
+  choose_backend(flags.device, options);
+  const std::string pipelines = pipeline_cache_folder();
+  if (!pipelines.empty()) options.pipeline_cache_folder = pipelines.c_str();
+  options.validation = flags.validation ? 1 : 0;
+  options.timestamps = times == KernelTimes::on ? 1 : 0;
+  options.cache_budget_bytes = flags.cache_budget_mib << 20;
+  options.log = log_line;
+  quire_error error = quire_cpp::sized<quire_error>();
+  const quire_status status = quire_engine_create(&options, engine.out(), &error);
+  return status == QUIRE_OK ? Outcome{} : failure(status, Doing::device, error.message);
+}
+
+Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, quire_cpp::Model& model) {
+  if (flags.model().empty()) return failure(kExitUsage, "no model is given: name a GGUF file, or a model of models.lock such as smollm2");
+  std::string path;
+  QUIRE_APP_TRY(find_model(flags.model(), path));
+  quire_source source = quire_cpp::sized<quire_source>();
+  source.path = path.c_str();
+  ProgressBar bar("loading");
+  quire_model_options options = quire_cpp::sized<quire_model_options>();
+  options.context_length = flags.context_length;
+  options.chunk = flags.chunk;
+  options.progress = show_loading;
+  options.progress_user = &bar;
+  const quire_status status = quire_model_open(engine.get(), &source, &options, model.out());
+  bar.clear();
+  return status == QUIRE_OK ? Outcome{} : failure(status, Doing::model, quire_engine_last_error(engine.get()));
+}
+
+Outcome open_session(const ModelFlags& flags, const quire_cpp::Model& model, quire_cpp::Session& session) {
+  quire_session_options options = quire_cpp::sized<quire_session_options>();
+  QUIRE_APP_TRY(page_formats(flags, options.k_format, options.v_format));
+  const quire_status status = quire_session_create(model.get(), &options, session.out());
+  return status == QUIRE_OK ? Outcome{} : failure(status, Doing::generation, quire_model_last_error(model.get()));
+}
+
+}  // namespace quire_app

@@ -1,0 +1,29 @@
+// Opening an engine and a model from flags, with messages and progress for a person at a terminal.
+#pragma once
+
+#include <string>
+
+#include "flags.hpp"
+#include "outcome.hpp"
+#include "quire/quire.hpp"
+
+namespace quire_app {
+
+/// Whether kernels are measured on the device.
+enum class KernelTimes { off, on };
+
+/// --device as a backend and the words that select in it.
+void choose_backend(const std::string& device, quire_engine_options& options);
+
+Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engine& engine);
+/// Ctrl-C cancels the load: kExitInterrupted.
+Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, quire_cpp::Model& model);
+Outcome open_session(const ModelFlags& flags, const quire_cpp::Model& model, quire_cpp::Session& session);
+
+/// One message for a person, on stderr.
+void say(const std::string& message);
+
+/// For quire_session_run: false once Ctrl-C was pressed.
+int keep_going_unless_interrupted(void* user);
+
+}  // namespace quire_app

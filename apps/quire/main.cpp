@@ -1,0 +1,83 @@
+// quire: the program. Everything it does goes through the public header, as any other host would.
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "host.hpp"
+#include "terminal.hpp"
+#include "verbs.hpp"
+
+namespace {
+
+constexpr const char* kFooter = R"(
+Examples:
+  quire run smollm2 "Why is the sky blue?"
+  echo "Once upon a time" | quire run smollm2 --raw -n 50 --temp 0
+  quire chat smollm2
+  quire bench smollm2 -p 64 -n 32 -d 0 --json
+
+Exit codes:
+  0    done
+  1    an error while running (the message says which), or the context is full
+  2    wrong usage: unknown flag, value out of range, empty prompt
+  3    the model file is missing, unreadable, damaged or not supported
+  4    the device is missing, refused, lost or hangs
+  5    out of host memory, device memory or pages
+  130  stopped by Ctrl-C
+  141  the reader of standard output went away)";
+
+// llama.cpp's flags of several letters after one dash, which the parser would read as bundled letters.
+constexpr struct {
+  std::string_view given;
+  const char* meant;
+} kLongFlags[] = {{"-ctk", "--kv-k"}, {"-ctv", "--kv-v"}, {"-ub", "--chunk"}, {"-sys", "--system"}};
+
+std::vector<std::string> arguments_reversed(int argc, char** argv) {
+  std::vector<std::string> arguments;
+  bool options_ended = false;
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    options_ended |= argument == "--";
+    for (const auto& flag : kLongFlags)
+      if (!options_ended && argument == flag.given) argument = flag.meant;
+    arguments.insert(arguments.begin(), std::move(argument));
+  }
+  return arguments;
+}
+
+int run(int argc, char** argv) {
+  quire_app::catch_signals();
+  quire_app::Outcome outcome;
+  CLI::App app("Runs language models on GPUs through Vulkan, with a paged KV cache.", "quire");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", quire_version());
+  app.footer(kFooter);
+  quire_app::add_run(app, outcome);
+  quire_app::add_chat(app, outcome);
+  quire_app::add_tokenize(app, outcome);
+  quire_app::add_logits(app, outcome);
+  quire_app::add_bench(app, outcome);
+  quire_app::add_devices(app, outcome);
+  quire_app::add_inspect(app, outcome);
+  try {
+    app.parse(arguments_reversed(argc, argv));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? quire_app::kExitOk : quire_app::kExitUsage;
+  }
+  if (!outcome.message.empty()) quire_app::say(outcome.message);
+  return outcome.code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    quire_app::say("out of host memory");
+    return quire_app::kExitMemory;
+  } catch (const std::exception& exception) {
+    quire_app::say(exception.what());
+    return quire_app::kExitRuntime;
+  }
+}

@@ -1,0 +1,105 @@
+// quire run: one prompt, one answer.
+#include <memory>
+
+#include "generation.hpp"
+#include "host.hpp"
+#include "terminal.hpp"
+#include "verbs.hpp"
+
+namespace quire_app {
+namespace {
+
+struct RunFlags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string positional_prompt, option_prompt, system;
+  bool prompt_given = false;
+  int64_t max_tokens = -1;
+  bool raw = false;
+  bool json = false;
+};
+
+/// The prompt from the command line, or all of stdin without one newline at its end.
+Outcome take_prompt(const RunFlags& flags, std::string& prompt) {
+  if (flags.prompt_given) {
+    prompt = flags.option_prompt.empty() ? flags.positional_prompt : flags.option_prompt;
+  } else {
+    if (is_terminal(Stream::in)) return failure(kExitUsage, "no prompt: write one after the model, or pipe one in");
+    QUIRE_APP_TRY(read_all_input(prompt));
+    if (prompt.ends_with('\n')) prompt.pop_back();
+  }
+  return prompt.empty() ? failure(kExitUsage, "the prompt is empty") : Outcome{};
+}
+
+Outcome prompt_tokens(const quire_cpp::Model& model, const RunFlags& flags, const std::string& prompt, std::vector<uint32_t>& tokens) {
+  quire_model_info info = quire_cpp::sized<quire_model_info>();
+  quire_status status = quire_model_get_info(model.get(), &info);
+  const bool templated = !flags.raw && *info.chat_template != '\0';
+  if (status == QUIRE_OK && !templated) {
+    if (!flags.raw) say(std::string("the text is continued without a chat template: ") + info.chat_template_error);
+    status = quire_cpp::tokenize(model, prompt, QUIRE_TOKENIZE_BOS, tokens);
+  } else if (status == QUIRE_OK) {
+    std::vector<quire_message> messages;
+    if (!flags.system.empty()) messages.push_back({"system", flags.system.data(), flags.system.size()});
+    messages.push_back({"user", prompt.data(), prompt.size()});
+    status = quire_cpp::apply_template(model, messages, 0, tokens);
+  }
+  return status == QUIRE_OK ? Outcome{} : failure(status, Doing::generation, quire_model_last_error(model.get()));
+}
+
+Outcome run(const RunFlags& flags) {
+  std::string prompt;
+  QUIRE_APP_TRY(take_prompt(flags, prompt));
+  const Clock::time_point start = Clock::now();
+  quire_cpp::Engine engine;
+  quire_cpp::Model model;
+  quire_cpp::Session session;
+  QUIRE_APP_TRY(open_engine(flags.model, KernelTimes::off, engine));
+  QUIRE_APP_TRY(open_model(flags.model, engine, model));
+  QUIRE_APP_TRY(open_session(flags.model, model, session));
+  std::vector<uint32_t> tokens;
+  QUIRE_APP_TRY(prompt_tokens(model, flags, prompt, tokens));
+  const double load_s = seconds_since(start);
+
+  GenerationOptions options;
+  options.max_tokens = flags.max_tokens;
+  options.sampling = sampling_of(flags.sampling, choose_seed(flags.sampling));
+  if (!flags.json) options.on_text = write_out;
+  Answer answer;
+  QUIRE_APP_TRY(generate(model, session, tokens, options, answer));
+  if (flags.json)
+    QUIRE_APP_TRY(print_json(answer_json(model, answer, load_s)));
+  else
+    QUIRE_APP_TRY(write_out("\n"));
+  say(closing_line(model, answer, load_s));
+  return answer.stop == Stop::interrupted ? failure(kExitInterrupted, "") : Outcome{};
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Outcome& outcome) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* verb = app.add_subcommand("run", "answer one prompt; the answer streams to stdout");
+  add_model(*verb, flags->model);
+  CLI::Option* positional = verb->add_option("PROMPT", flags->positional_prompt, "the prompt; without one, all of stdin");
+  CLI::Option* option = verb->add_option("-p,--prompt", flags->option_prompt, "the same as PROMPT");
+  verb->add_option("--system,--system-prompt", flags->system, "a system message instead of the model's own (also -sys)");
+  verb->add_option("-n,--predict,--n-predict", flags->max_tokens, "most tokens to generate; -1: until the model ends")->check(CLI::Range(-1, INT32_MAX));
+  verb->add_flag("--raw", flags->raw, "continue the text as it is, without the chat template");
+  add_sampling(*verb, flags->sampling);
+  add_device(*verb, flags->model);
+  add_cache(*verb, flags->model);
+  add_json(*verb, flags->json);
+  verb->footer("\nExamples:\n  quire run smollm2 \"Why is the sky blue?\"\n  quire run model.gguf --temp 0 -n 64 --device 0 < prompt.txt");
+  verb->callback([flags, positional, option, &outcome] {
+    flags->prompt_given = positional->count() + option->count() > 0;
+    // With -m the first positional is the prompt.
+    if (!flags->model.option.empty() && !flags->model.positional.empty() && !flags->prompt_given) {
+      flags->positional_prompt = flags->model.positional;
+      flags->prompt_given = true;
+    }
+    outcome = run(*flags);
+  });
+}
+
+}  // namespace quire_app
