@@ -10,6 +10,8 @@
 namespace quire::golden {
 namespace {
 
+using testing::make_tiny_llama;
+
 struct Opened {
   std::vector<std::byte> bytes;
   std::unique_ptr<Model> model;
@@ -101,10 +103,10 @@ TEST_CASE("made-up models: two cache groups, one windowed, agree with the refere
 }
 
 TEST_CASE("made-up models: a tensor larger than the device's largest buffer is split and answers alike") {
-  const testing::GgufWriter writer = make_tiny_llama({.embedding = 64, .feed_forward = 96, .heads = 2, .heads_kv = 2, .head_length = 32, .vocabulary = 1000, .seed = 6});
+  const testing::GgufWriter writer = make_tiny_llama({.embedding = 64, .feed_forward = 96, .heads = 2, .heads_kv = 2, .head_length = 32, .vocabulary = 6000, .seed = 6});
   test::VulkanFixture whole_device;
   test::VulkanFixture small_device([](DeviceOptions& options) {
-    options.adjust_limits = [](Limits& limits) { limits.max_buffer_bytes = 96 << 10; };
+    options.adjust_limits = [](Limits& limits) { limits.max_buffer_bytes = 700 << 10; };
   });
   const Opened whole = open_on(whole_device.device(), writer, {.slab_bytes = 1 << 20});
   const Opened split = open_on(small_device.device(), writer, {.context_length = 64, .chunk = 16, .slab_bytes = 64 << 10});
