@@ -6,6 +6,9 @@
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference2 : require
 #extension GL_EXT_buffer_reference_uvec2 : require
+#ifdef SUBGROUP_BROADCAST
+#extension GL_KHR_shader_subgroup_ballot : require
+#endif
 #extension GL_EXT_control_flow_attributes : require
 
 #include "shaders/interface/kernel_args.h"

@@ -28,7 +28,7 @@ void main() {
   if (padding ? args.row_begin != 0u : row >= args.row_count) return;
 
   const uint first = group * GROUP_ELEMENTS;
-  const uint count = min(uint(GROUP_ELEMENTS), args.width - first);
+  const uint count = min(GROUP_ELEMENTS, args.width - first);
   Floats dst = Floats(args.dst);
   if (padding) {
     for (uint i = 0u; i < count; ++i) dst.at[activation_index(first + i, column, args.width, COLUMN_TILE)] = 0.0;
@@ -36,12 +36,19 @@ void main() {
   }
   const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
   const uint tile = row / LANES * weight_tile_dwords(kWeightBlock, LANES, row_blocks);
-  const WeightGroup unpacked = unpack_group(WordsIn(args.weights), tile, row_blocks, group, row % LANES);
-  [[unroll]] for (uint i = 0u; i < GROUP_ELEMENTS; ++i) {
-    precise float weight = unpacked.code[i / 4u][i % 4u];
 #if GROUP_AFFINE
-    weight = fma(unpacked.scale, weight, unpacked.offset);
+  const GroupScale group_scale = unpack_scale(WordsIn(args.weights), tile, row_blocks, group, row % LANES);
 #endif
-    if (i < count) dst.at[activation_index(first + i, column, args.width, COLUMN_TILE)] = args.scale * weight;
+  for (uint step = 0u; step < GROUP_STEPS; ++step) {
+    vec4 code[STEP_QUADS];
+    unpack_step(WordsIn(args.weights), tile, group, step, row % LANES, code);
+    [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+      precise float weight = code[i / 4u][i % 4u];
+#if GROUP_AFFINE
+      weight = fma(group_scale.scale, weight, group_scale.offset);
+#endif
+      const uint element = quad_element(step, i / 4u) + i % 4u;
+      if (element < count) dst.at[activation_index(first + element, column, args.width, COLUMN_TILE)] = args.scale * weight;
+    }
   }
 }

@@ -7,9 +7,10 @@
 // Out    args.dst f32 [column_count][dst_width], rows [row_offset, row_offset + rows).
 // Grid   x, y: tiles / TILES_PER_LANE; z: column_count / COLUMNS. A workgroup owns TILES_PER_LANE weight tiles and COLUMNS columns; an invocation
 //        owns one row of each of its tiles and every K_PARTS-th group of weights in it, so that an activation loaded once serves all its rows.
+//        With SUBGROUP_BROADCAST a subgroup is exactly the LANES invocations of a part.
 // Spec   workgroup = LANES * K_PARTS.
-// Sums   f32. Per row and column: four partial sums a group (element i to partial i mod 4), groups in order, then parts in order. The order depends on
-//        width, the weight type and K_PARTS alone.
+// Sums   f32, one a row and column: the codes of a group in steps, then groups in order (each part every K_PARTS-th), then parts in order. The order
+//        depends on width, the weight type and K_PARTS alone.
 // Bytes  weights once a COLUMNS columns; src once a workgroup (from the cache after the first).
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint LANES = 32;
@@ -20,28 +21,92 @@ layout(constant_id = 4) const uint K_PARTS = 1;
 
 layout(push_constant) uniform Push { MatmulArgs args; };
 
+// Up to this many sums a group's steps are unrolled; beyond, the pipeline would take long to compile.
+const uint UNROLLED_SUMS = 8u;
 const uint SUMS = TILES_PER_LANE * COLUMNS;
 shared float part_sums[K_PARTS > 1u ? K_PARTS * SUMS * LANES : 1u];
 
-// Adds the products of one group to sum. `quad` is where element 0 of the group is in src, in vec4s, or, for the end of a row whose width is
-// no multiple of the group, vectors that were filled with zeros.
-void add_group(const WeightGroup weights, const vec4 x[GROUP_QUADS], const float x_sum, inout float sum) {
-  precise vec4 products = vec4(0.0);
-  [[unroll]] for (uint q = 0u; q < GROUP_QUADS; ++q) products = fma(weights.code[q], x[q], products);
-  precise const float total = (products.x + products.y) + (products.z + products.w);
-#if GROUP_AFFINE
-  precise const float scaled = fma(weights.scale, total, fma(weights.offset, x_sum, sum));
+// What one invocation works on.
+WordsIn weights;
+uint lane;
+uint row_blocks;
+uint tile[TILES_PER_LANE];  // first word of each of its weight tiles
+uint column[COLUMNS];
+
+// One step's activations of a column, as the weights of the step lie. Elements from width on are zeros.
+void load_step(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
+  const uint base = column_index * args.width + group * GROUP_ELEMENTS;
+#ifdef SUBGROUP_BROADCAST
+  // Lanes load different elements and hand them round: one load for LANES elements.
+  const uint chunk = min(LANES, STEP_ELEMENTS);
+  [[unroll]] for (uint first = 0u; first < STEP_ELEMENTS; first += chunk) {
+    const uint own_index = first + lane % chunk;
+    const uint element = quad_element(step, own_index / 4u) + own_index % 4u;
+    const float own = FloatsIn(args.src).at[base + element];
+    [[unroll]] for (uint i = 0u; i < chunk; ++i) x[first + i] = subgroupBroadcast(own, i);
+  }
 #else
-  precise const float scaled = sum + total;
+  [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q) {
+    const vec4 quad = Floats4In(args.src).at[(base + quad_element(step, q)) / 4u];
+    [[unroll]] for (uint i = 0u; i < 4u; ++i) x[4u * q + i] = quad[i];
+  }
 #endif
-  sum = scaled;
 }
 
-float sum_of(const vec4 x[GROUP_QUADS]) {
-  precise vec4 total = x[0];
-  [[unroll]] for (uint q = 1u; q < GROUP_QUADS; ++q) total += x[q];
-  precise const float sum = (total.x + total.y) + (total.z + total.w);
-  return sum;
+// The same for rows that are not made of whole vectors, and for the end of a row.
+void load_step_by_element(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
+  [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+    const uint k = group * GROUP_ELEMENTS + quad_element(step, i / 4u) + i % 4u;
+    x[i] = k < args.width ? FloatsIn(args.src).at[column_index * args.width + k] : 0.0;
+  }
+}
+
+// Adds a step's products of every row and column to `dot`, and its activations to `x_sum`.
+void add_step(uint group, uint step, bool whole, inout float dot[SUMS], inout float x_sum[COLUMNS]) {
+  float x[COLUMNS][STEP_ELEMENTS];
+  [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
+    if (whole) load_step(column[c], group, step, x[c]);
+    else load_step_by_element(column[c], group, step, x[c]);
+#if GROUP_AFFINE
+    [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+      precise const float next = x_sum[c] + x[c][i];
+      x_sum[c] = next;
+    }
+#endif
+  }
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+    vec4 code[STEP_QUADS];
+    unpack_step(weights, tile[r], group, step, lane, code);
+    [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i)
+      [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
+        precise const float next = fma(code[i / 4u][i % 4u], x[c][i], dot[r * COLUMNS + c]);
+        dot[r * COLUMNS + c] = next;
+      }
+  }
+}
+
+void add_group(uint group, bool whole, inout float sum[SUMS]) {
+#if GROUP_AFFINE
+  float dot[SUMS];
+  float x_sum[COLUMNS];
+  [[unroll]] for (uint i = 0u; i < SUMS; ++i) dot[i] = 0.0;
+  [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) x_sum[c] = 0.0;
+  if (SUMS <= UNROLLED_SUMS) {
+    [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
+  } else {
+    [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
+  }
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+    const GroupScale group_scale = unpack_scale(weights, tile[r], row_blocks, group, lane);
+    [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
+      precise const float next = fma(group_scale.scale, dot[r * COLUMNS + c], fma(group_scale.offset, x_sum[c], sum[r * COLUMNS + c]));
+      sum[r * COLUMNS + c] = next;
+    }
+  }
+#else
+  float x_sum[COLUMNS];
+  [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, sum, x_sum);
+#endif
 }
 
 void store(uint row, uint column, float sum) {
@@ -53,54 +118,29 @@ void store(uint row, uint column, float sum) {
 }
 
 void main() {
-  const uint lane = K_PARTS == 1u ? gl_LocalInvocationID.x : gl_LocalInvocationID.x % LANES;
+  lane = K_PARTS == 1u ? gl_LocalInvocationID.x : gl_LocalInvocationID.x % LANES;
   const uint part = K_PARTS == 1u ? 0u : gl_LocalInvocationID.x / LANES;
   const uint tile_count = (args.rows + LANES - 1u) / LANES;
   const uint first_tile = linear_workgroup() * TILES_PER_LANE;
   const uint first_column = gl_WorkGroupID.z * COLUMNS;
   if (first_tile >= tile_count) return;
 
-  WordsIn weights = WordsIn(args.weights);
-  const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
+  weights = WordsIn(args.weights);
+  row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
   const uint tile_dwords = weight_tile_dwords(kWeightBlock, LANES, row_blocks);
   // Past the last tile or column the last one is computed again and not stored, so that no lane takes another path.
-  uint tile[TILES_PER_LANE];
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = min(first_tile + r, tile_count - 1u) * tile_dwords;
-  uint column[COLUMNS];
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) column[c] = min(first_column + c, args.column_count - 1u);
   float sum[SUMS];
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = 0.0;
 
-  // Rows of whole vectors are read as such; others, and the end of a row, element by element.
   const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
   const uint whole_groups = args.width % 4u == 0u ? args.width / GROUP_ELEMENTS : 0u;
   uint group = part;
-  for (; group < whole_groups; group += K_PARTS) {
-    vec4 x[COLUMNS][GROUP_QUADS];
-    float x_sum[COLUMNS];
-    [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
-      const uint quad = (column[c] * args.width) / 4u + group * GROUP_QUADS;
-      [[unroll]] for (uint q = 0u; q < GROUP_QUADS; ++q) x[c][q] = Floats4In(args.src).at[quad + q];
-      x_sum[c] = GROUP_AFFINE == 1 ? sum_of(x[c]) : 0.0;
-    }
-    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-      const WeightGroup unpacked = unpack_group(weights, tile[r], row_blocks, group, lane);
-      [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) add_group(unpacked, x[c], x_sum[c], sum[r * COLUMNS + c]);
-    }
-  }
-  for (; group < groups; group += K_PARTS) {
-    for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-      const WeightGroup unpacked = unpack_group(weights, tile[r], row_blocks, group, lane);
-      [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
-        vec4 x[GROUP_QUADS];
-        [[unroll]] for (uint i = 0u; i < GROUP_ELEMENTS; ++i) {
-          const uint k = group * GROUP_ELEMENTS + i;
-          x[i / 4u][i % 4u] = k < args.width ? FloatsIn(args.src).at[column[c] * args.width + k] : 0.0;
-        }
-        add_group(unpacked, x, GROUP_AFFINE == 1 ? sum_of(x) : 0.0, sum[r * COLUMNS + c]);
-      }
-    }
-  }
+  for (; group < whole_groups; group += K_PARTS) add_group(group, true, sum);
+#if !GROUP_AFFINE  // rows of types with larger groups are whole
+  for (; group < groups; group += K_PARTS) add_group(group, false, sum);
+#endif
 
   if (K_PARTS > 1u) {
     [[unroll]] for (uint i = 0u; i < SUMS; ++i) part_sums[(part * SUMS + i) * LANES + lane] = sum[i];

@@ -24,6 +24,22 @@ const uint QUADS = COLUMN_TILE / 4u;
 const uint SUMS = TILES_PER_LANE * QUADS;
 shared vec4 part_sums[K_PARTS > 1u ? K_PARTS * LANES : 1u];
 
+// The activations of one element for all columns of the tile. Past a width that is no multiple of a group weights are zero, and the last element
+// stands in for those that do not exist.
+void load_columns(uint at, uint lane, out vec4 x[QUADS]) {
+  at = min(at, (gl_WorkGroupID.z + 1u) * args.width * COLUMN_TILE - COLUMN_TILE);
+#ifdef SUBGROUP_BROADCAST
+  // Lanes load different columns and hand them round: one load for LANES columns.
+  const uint chunk = min(LANES, COLUMN_TILE);
+  [[unroll]] for (uint first = 0u; first < COLUMN_TILE; first += chunk) {
+    const float own = FloatsIn(args.src).at[at + first + lane % chunk];
+    [[unroll]] for (uint i = 0u; i < chunk; ++i) x[(first + i) / 4u][(first + i) % 4u] = subgroupBroadcast(own, i);
+  }
+#else
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) x[q] = Floats4In(args.src).at[at / 4u + q];
+#endif
+}
+
 void store(uint row, uint quad, vec4 sum) {
   const uint at = (gl_WorkGroupID.z * args.dst_width + args.row_offset + row) * QUADS + quad;
   precise vec4 value = sum;
@@ -40,8 +56,7 @@ void main() {
   if (first_tile >= tile_count) return;
 
   WordsIn weights = WordsIn(args.weights);
-  Floats4In src = Floats4In(args.src);
-  const uint src_quad = gl_WorkGroupID.z * args.width * QUADS;
+  const uint first_element = gl_WorkGroupID.z * args.width * COLUMN_TILE;
   const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
   const uint tile_dwords = weight_tile_dwords(kWeightBlock, LANES, row_blocks);
   // Past the last tile the last one is computed again and not stored, so that no lane takes another path.
@@ -52,23 +67,28 @@ void main() {
 
   const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
   for (uint group = part; group < groups; group += K_PARTS) {
-    WeightGroup unpacked[TILES_PER_LANE];
-    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-      unpacked[r] = unpack_group(weights, tile[r], row_blocks, group, lane);
 #if GROUP_AFFINE
-      [[unroll]] for (uint q = 0u; q < GROUP_QUADS; ++q)
-        unpacked[r].code[q] = fma(vec4(unpacked[r].scale), unpacked[r].code[q], vec4(unpacked[r].offset));
+    GroupScale group_scale[TILES_PER_LANE];
+    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) group_scale[r] = unpack_scale(weights, tile[r], row_blocks, group, lane);
 #endif
-    }
-    [[unroll]] for (uint i = 0u; i < GROUP_ELEMENTS; ++i) {
-      // Past a width that is no multiple of the group weights are zero; the last activation stands in for those that do not exist.
-      const uint k = min(group * GROUP_ELEMENTS + i, args.width - 1u);
-      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-        const vec4 x = src.at[src_quad + k * QUADS + q];
-        [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-          precise const vec4 next = fma(vec4(unpacked[r].code[i / 4u][i % 4u]), x, sum[r * QUADS + q]);
-          sum[r * QUADS + q] = next;
-        }
+    [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
+      vec4 weight[TILES_PER_LANE][STEP_QUADS];
+      [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+        unpack_step(weights, tile[r], group, step, lane, weight[r]);
+#if GROUP_AFFINE
+        [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q)
+          weight[r][q] = fma(vec4(group_scale[r].scale), weight[r][q], vec4(group_scale[r].offset));
+#endif
+      }
+      [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+        const uint k = group * GROUP_ELEMENTS + quad_element(step, i / 4u) + i % 4u;
+        vec4 x[QUADS];
+        load_columns(first_element + k * COLUMN_TILE, lane, x);
+        [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r)
+          [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+            precise const vec4 next = fma(vec4(weight[r][i / 4u][i % 4u]), x[q], sum[r * QUADS + q]);
+            sum[r * QUADS + q] = next;
+          }
       }
     }
   }

@@ -26,6 +26,7 @@ struct Limits {
   uint32_t max_buffer_count = 4096;                          ///< buffers that may exist at once
   uint32_t subgroup_size = 1;                                ///< native width, in lanes; 1 where there are no subgroups
   bool subgroup_arithmetic = false;
+  bool subgroup_broadcast = false;                           ///< lanes read each other's values, and every subgroup has exactly subgroup_size lanes
   bool float16_arithmetic = false;
   bool integer_dot_product = false;
   bool cooperative_matrix = false;

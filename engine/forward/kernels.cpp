@@ -48,8 +48,8 @@ Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperand
   const VariantSet& v = r.variants;
   const uint32_t column_groups = ceil_div(args.column_count, v.few_max_columns);
   const uint32_t columns = ceil_div(args.column_count, column_groups);
-  // Accumulators of all columns and rows share the registers.
-  const uint32_t tiles_per_lane = std::max(1u, v.few_tiles_per_lane / columns);
+  // Accumulators of all columns and rows share the registers, but an activation should still serve a few rows.
+  const uint32_t tiles_per_lane = std::max(v.few_tiles_per_lane / columns, ceil_div(v.few_tiles_per_lane, 2u));
   const KernelVariant kernel{KernelId::matmul_few, part.type, {v.lanes * v.few_k_parts, v.lanes, columns, tiles_per_lane, v.few_k_parts}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   work.bytes += weights.size_bytes * column_groups;

@@ -15,8 +15,8 @@ VariantSet cpu_variants(const Limits& limits) {
   VariantSet v;
   v.lanes = std::bit_floor(limits.subgroup_size);
   v.many_column_tile = 16;
-  v.many_tiles_per_lane = 1;
-  v.few_tiles_per_lane = 4;
+  v.many_tiles_per_lane = 4;
+  v.few_tiles_per_lane = 8;
   v.norm_workgroup = v.lanes;
   v.attend_prefill_workgroup = std::min(v.lanes, v.many_column_tile);
   v.attend_decode_workgroup = v.lanes;

@@ -1,13 +1,21 @@
 // The one place that knows which weight type a kernel is compiled for (-DWEIGHT_TYPE_<NAME>). Each type's file defines
-//   GROUP_ELEMENTS       weights that unpack_group gives at once, a multiple of 4; a group never straddles blocks
-//   GROUP_AFFINE         1: weight = scale * code + offset; 0: weight = code, and scale and offset are not to be used
-//   kWeightBlock         the shape of its blocks (weight_tiles.h)
-//   unpack_group()       the group of `lane`'s row in the tile that starts at `tile`
+//   GROUP_ELEMENTS     weights that share one scale and offset; a group never straddles blocks
+//   STEP_QUADS         a group is unpacked in steps of this many quads (four neighbouring weights)
+//   GROUP_AFFINE       1: weight = scale * code + offset; 0: weight = code
+//   kWeightBlock       the shape of its blocks (weight_tiles.h)
+//   quad_element()     the first element, within the group, of a step's quad
+//   unpack_step()      the codes of a step of `lane`'s row in the tile that starts at word `tile`
+//   unpack_scale()     the group's scale and offset (only where GROUP_AFFINE)
 // Kernels put LANES, the height of a tile, before the include.
 #ifndef QUIRE_WEIGHTS_GLSL
 #define QUIRE_WEIGHTS_GLSL
 
 #include "shaders/interface/weight_tiles.h"
+
+struct GroupScale {
+  float scale;
+  float offset;
+};
 
 #if defined(WEIGHT_TYPE_F32)
 #include "shaders/weights/f32.glsl"
@@ -21,6 +29,7 @@
 #error "compile with -DWEIGHT_TYPE_<NAME>"
 #endif
 
-const uint GROUP_QUADS = GROUP_ELEMENTS / 4u;
+const uint STEP_ELEMENTS = 4u * STEP_QUADS;
+const uint GROUP_STEPS = GROUP_ELEMENTS / STEP_ELEMENTS;
 
 #endif

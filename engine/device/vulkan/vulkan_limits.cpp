@@ -104,6 +104,9 @@ void query_properties(const InstanceFunctions& functions, const ExtensionList& e
   chain.append(allocation, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES);
   VkPhysicalDeviceSubgroupProperties subgroup{};
   chain.append(subgroup, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES);
+  VkPhysicalDeviceSubgroupSizeControlPropertiesEXT subgroup_sizes{};
+  if (extensions.has(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+    chain.append(subgroup_sizes, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES_EXT);
   VkPhysicalDeviceMaintenance4PropertiesKHR buffer{};
   if (extensions.has(VK_KHR_MAINTENANCE_4_EXTENSION_NAME)) chain.append(buffer, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES_KHR);
   functions.GetPhysicalDeviceProperties2(device.handle, &head);
@@ -131,6 +134,8 @@ void query_properties(const InstanceFunctions& functions, const ExtensionList& e
   if ((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0) {
     limits.subgroup_size = std::max(subgroup.subgroupSize, 1u);
     limits.subgroup_arithmetic = (subgroup.supportedOperations & kNeeded) == kNeeded;
+    limits.subgroup_broadcast = (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BALLOT_BIT) != 0 &&
+                                subgroup_sizes.minSubgroupSize == limits.subgroup_size && subgroup_sizes.maxSubgroupSize == limits.subgroup_size;
   }
 }
 

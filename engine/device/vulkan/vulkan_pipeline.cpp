@@ -1,5 +1,6 @@
 #include "engine/device/vulkan/vulkan_pipeline.hpp"
 
+#include <algorithm>
 
 #include "engine/device/vulkan/vulkan_pipeline_file.hpp"
 
@@ -51,9 +52,22 @@ Result<VkPipelineLayout> VulkanPipelines::layout_of(uint16_t args_bytes) {
   return layout;
 }
 
+// GPUs load a value that all lanes need once; a processor's lanes load it one after another, unless they exchange it.
+std::span<const uint32_t> VulkanPipelines::code_of(const KernelVariant& kernel) const {
+  const DeviceInfo& info = context_.physical.info;
+  const std::span<const std::string_view> constants = kernel_info(kernel.id).spec_constants;
+  const auto lanes = std::find(constants.begin(), constants.end(), "lanes");
+  if (info.type == DeviceType::cpu && info.limits.subgroup_broadcast && lanes != constants.end() &&
+      kernel.spec[static_cast<size_t>(lanes - constants.begin())] == info.limits.subgroup_size) {
+    const std::span<const uint32_t> code = shaders_(kernel.id, kernel.weight, LaneExchange::broadcast);
+    if (!code.empty()) return code;
+  }
+  return shaders_(kernel.id, kernel.weight, LaneExchange::none);
+}
+
 Result<VkPipeline> VulkanPipelines::create(const KernelVariant& kernel, VkPipelineLayout layout) {
   const KernelInfo& manifest = kernel_info(kernel.id);
-  const std::span<const uint32_t> code = shaders_(kernel.id, kernel.weight);
+  const std::span<const uint32_t> code = code_of(kernel);
   if (code.empty()) {
     const std::string_view weight = weight_type_name(kernel.weight);
     return make_error(Code::unsupported, "no Vulkan shader was built for kernel %.*s with weight type %.*s", static_cast<int>(manifest.name.size()),

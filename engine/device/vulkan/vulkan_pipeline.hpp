@@ -5,6 +5,7 @@
 
 #include "engine/device/kernel_manifest.hpp"
 #include "engine/device/vulkan/vulkan_context.hpp"
+#include "shaders/shader_binaries.hpp"
 
 namespace quire {
 
@@ -13,8 +14,8 @@ struct VulkanPipeline {
   VkPipelineLayout layout = VK_NULL_HANDLE;
 };
 
-/// SPIR-V of a kernel for a weight type; empty if that variant was not built.
-using ShaderSource = std::span<const uint32_t> (*)(KernelId id, WeightType weight);
+/// SPIR-V of a kernel for a weight type; empty if that variant was not built (shader_binary, or a test's own).
+using ShaderSource = std::span<const uint32_t> (*)(KernelId id, WeightType weight, LaneExchange exchange);
 
 class VulkanPipelines {
  public:
@@ -34,6 +35,7 @@ class VulkanPipelines {
 
  private:
   Result<VkPipelineLayout> layout_of(uint16_t args_bytes);
+  std::span<const uint32_t> code_of(const KernelVariant& kernel) const;
   Result<VkPipeline> create(const KernelVariant& kernel, VkPipelineLayout layout);
 
   const VulkanContext& context_;
