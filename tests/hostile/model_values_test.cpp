@@ -57,7 +57,11 @@ bool is_float(MetadataType type) { return type == MetadataType::f32 || type == M
 
 TEST_CASE("model values: every known key with a value of the wrong type is rejected by name") {
   enum class Kind { integer, real, boolean, string, array };
-  const std::pair<const char*, Kind> keys[] = {
+  struct Known {
+    const char* key;
+    Kind kind;
+  };
+  const Known keys[] = {
       {"general.architecture", Kind::string},
       {"llama.block_count", Kind::integer},
       {"llama.context_length", Kind::integer},
@@ -83,18 +87,18 @@ TEST_CASE("model values: every known key with a value of the wrong type is rejec
       {"tokenizer.ggml.unknown_token_id", Kind::integer},
       {"tokenizer.ggml.add_bos_token", Kind::boolean},
   };
-  for (const auto& [key, kind] : keys) {
+  for (const Known& known : keys) {
     for (uint32_t number = 0; number <= static_cast<uint32_t>(MetadataType::f64); ++number) {
       const auto type = static_cast<MetadataType>(number);
-      const bool fits = (kind == Kind::integer && is_number(type) && !is_float(type)) || (kind == Kind::real && is_float(type)) ||
-                        (kind == Kind::boolean && type == MetadataType::boolean) || (kind == Kind::string && type == MetadataType::string);
+      const bool fits = (known.kind == Kind::integer && is_number(type) && !is_float(type)) || (known.kind == Kind::real && is_float(type)) ||
+                        (known.kind == Kind::boolean && type == MetadataType::boolean) || (known.kind == Kind::string && type == MetadataType::string);
       if (fits) continue;
-      CAPTURE(key);
+      CAPTURE(known.key);
       CAPTURE(metadata_type_name(type));
       GgufWriter writer = make_tiny_llama(kShape);
-      writer.remove(key);
-      writer.add_raw(key, type, value_of(type));
-      check_rejected(load(writer), key);
+      writer.remove(known.key);
+      writer.add_raw(known.key, type, value_of(type));
+      check_rejected(load(writer), known.key);
     }
   }
 }
