@@ -160,7 +160,9 @@ Status VulkanDevice::finish_open(const DeviceOptions& options, ShaderSource shad
   if (owns_device_) context_.vk.GetDeviceQueue(context_.device, context_.physical.queue_family, 0, &context_.queue);
   Limits& limits = context_.physical.info.limits;
   apply_features(context_.physical.features, limits);
+  const uint32_t real_subgroup_size = limits.subgroup_size;
   if (options.adjust_limits) options.adjust_limits(limits);
+  if (limits.subgroup_size != real_subgroup_size) limits.subgroup_broadcast = false;  // the real subgroups are still of the other size
   pipelines_ = std::make_unique<VulkanPipelines>(context_, shaders);
   QUIRE_TRY(pipelines_->open_cache(options.pipeline_cache_folder));
   encoder_ = std::make_unique<VulkanEncoder>(context_, *pipelines_, options.timestamps);
