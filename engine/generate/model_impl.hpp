@@ -50,7 +50,8 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
 /// Adds the pages of one sequence of `context` tokens to the prediction. On error: unsupported (a page too large).
 Result<MemoryPrediction> with_context(MemoryPrediction prediction, std::span<const CacheGroup> groups, uint32_t context, PageFormats formats);
 
-/// The cache groups of a model, and each layer's place in them: layers with the same window share a group.
+/// The cache groups of a model, and each layer's place in them: layers with the same window share a group, or several where a page of
+/// all of them would be too large.
 Result<std::vector<CacheGroup>> make_cache_groups(const Hyperparameters& hyper);
 std::vector<LayerAttention> place_layers(const Hyperparameters& hyper, std::span<const CacheGroup> groups);
 

@@ -1,6 +1,8 @@
 // Everything about running a model file on a device that can be decided before the device allocates a byte.
 #include <algorithm>
+#include <iterator>
 
+#include "engine/base/checked.hpp"
 #include "engine/generate/model_impl.hpp"
 
 namespace quire {
@@ -12,24 +14,47 @@ constexpr uint32_t kMaxChunk = 4096;
 /// Sessions that can generate in one step; more wait for the next.
 constexpr uint32_t kGeneratedColumns = 64;
 
+/// As few groups of about equally many layers as let a page of each be no larger than a page may be.
+Result<std::vector<CacheGroup>> split_to_page_limit(const CacheGroup& whole) {
+  for (size_t part_count = 1;; ++part_count) {
+    const size_t part_layers = ceil_div(whole.layers.size(), part_count);
+    std::vector<CacheGroup> parts;
+    for (size_t begin = 0; begin < whole.layers.size(); begin += part_layers) {
+      CacheGroup part = whole;
+      const size_t end = std::min(begin + part_layers, whole.layers.size());
+      part.layers.assign(whole.layers.begin() + static_cast<ptrdiff_t>(begin), whole.layers.begin() + static_cast<ptrdiff_t>(end));
+      parts.push_back(std::move(part));
+    }
+    const Result<uint32_t> tokens = choose_tokens_per_page(parts.front());
+    if (!tokens.ok() && (tokens.code() != Code::unsupported || part_layers == 1)) return tokens.error();
+    if (!tokens.ok()) continue;
+    for (CacheGroup& part : parts) {
+      part.tokens_per_page = *tokens;
+      QUIRE_TRY(check_cache_group(part));
+    }
+    return parts;
+  }
+}
+
 uint32_t round_up(uint32_t value, uint32_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 }  // namespace
 
 Result<std::vector<CacheGroup>> make_cache_groups(const Hyperparameters& hyper) {
-  std::vector<CacheGroup> groups;
+  std::vector<CacheGroup> by_window;
   for (uint32_t layer = 0; layer < hyper.block_count; ++layer) {
     const uint32_t window = hyper.layer_window(layer);
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const CacheGroup& g) { return g.window == window; });
-    if (group == groups.end()) {
-      groups.push_back({.layers = {}, .kv_heads = hyper.head_count_kv, .k_dim = hyper.key_length, .v_dim = hyper.value_length, .window = window});
-      group = groups.end() - 1;
+    auto group = std::find_if(by_window.begin(), by_window.end(), [&](const CacheGroup& g) { return g.window == window; });
+    if (group == by_window.end()) {
+      by_window.push_back({.kv_heads = hyper.head_count_kv, .k_dim = hyper.key_length, .v_dim = hyper.value_length, .window = window});
+      group = by_window.end() - 1;
     }
     group->layers.push_back(layer);
   }
-  for (CacheGroup& group : groups) {
-    QUIRE_ASSIGN(group.tokens_per_page, choose_tokens_per_page(group));
-    QUIRE_TRY(check_cache_group(group));
+  std::vector<CacheGroup> groups;
+  for (const CacheGroup& whole : by_window) {
+    QUIRE_ASSIGN(std::vector<CacheGroup> parts, split_to_page_limit(whole));
+    std::move(parts.begin(), parts.end(), std::back_inserter(groups));
   }
   return groups;
 }
