@@ -124,7 +124,8 @@ def each_kernel_has_one_name_everywhere():
     names = [name for _, name, _ in rows]
     enumerators = re.search(r"enum class KernelId[^{]*\{([^}]*)\}", read(ROOT / "engine/device/kernel_manifest.hpp")).group(1)
     enumerators = [word for word in re.findall(r"^\s*(\w+),", enumerators, re.MULTILINE) if word != "count"]
-    assert names == enumerators, f"the manifest lists {names}, KernelId {enumerators}"
+    if names != enumerators:
+        yield f"the manifest lists {names}, KernelId {enumerators}"
     shaders = sorted(p.stem for p in FILES if p.suffix == ".comp")
     if shaders != sorted(names):
         yield f"shaders/*.comp are {shaders}, the manifest has {sorted(names)}"
