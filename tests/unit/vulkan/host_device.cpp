@@ -155,6 +155,11 @@ VkCommandBuffer HostDevice::begin() {
   return commands;
 }
 
+void HostDevice::discard(VkCommandBuffer commands) {
+  CHECK(vk.EndCommandBuffer(commands) == VK_SUCCESS);
+  vk.FreeCommandBuffers(device_, pool_, 1, &commands);
+}
+
 void HostDevice::submit_and_wait(VkCommandBuffer commands) {
   REQUIRE(vk.EndCommandBuffer(commands) == VK_SUCCESS);
   VkSemaphoreTypeCreateInfo type{};

@@ -34,6 +34,13 @@ class HostDevice {
     record(vk, commands);
     submit_and_wait(commands);
   }
+  /// Records and throws the recording away: for commands that must not run.
+  template <class Record>
+  void record_only(Record record) {
+    const VkCommandBuffer commands = begin();
+    record(vk, commands);
+    discard(commands);
+  }
 
   DeviceFunctions vk;
   bool locked = false;
@@ -43,6 +50,7 @@ class HostDevice {
  private:
   VkCommandBuffer begin();
   void submit_and_wait(VkCommandBuffer commands);
+  void discard(VkCommandBuffer commands);
 
   void* get_instance_proc_addr_;
   InstanceFunctions instance_functions_;
