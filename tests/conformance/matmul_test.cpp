@@ -53,50 +53,71 @@ std::vector<VariantSet> variant_sets() {
   return {chosen, shared_rows, tall};
 }
 
-TEST_CASE("matmul: types, parts, odd sizes, bias, residual, column counts, both families, three variant sets") {
+/// Everything that tells one matmul case from another; indices into the lists above.
+struct MatmulChoice {
+  uint32_t family = 0;  ///< 0: tiles of one column, 1: of many
+  uint32_t types = 0;
+  uint32_t rows = 0;
+  uint32_t width = 0;
+  uint32_t columns = 0;
+  uint32_t addends = 0;  ///< bit 0: bias, bit 1: residual
+  uint32_t offset = 0;   ///< 1: dst is wider than the matrix has rows
+  Values values = Values::exact;
+};
+
+void compare_choice(const MatmulChoice& choice) {
+  const auto& types = kTypeLists[choice.types];
+  MatmulCase c;
+  c.column_tile = choice.family == 0 ? 1 : test_devices().vulkan.variants().many_column_tile;
+  const uint32_t rows = std::max(kRows[choice.rows], static_cast<uint32_t>(types.size()));
+  const bool blocks = types.size() > 1 || block_elements(types[0]) > 1;
+  const uint32_t width = blocks ? kBlockWidths[choice.width] : kWidths[choice.width];
+  const uint64_t seed = 0x3a73 + choice.types * 1000 + choice.rows * 100 + choice.width * 10 + choice.columns;
+  Random random(seed);
+  c.matrix = make_matrix(random, choice.values, types, rows, width);
+  c.columns = plain_columns(kColumnCounts[choice.columns], c.column_tile);
+  c.row_offset = choice.offset == 0 ? 0 : 5;
+  c.dst_width = choice.offset == 0 ? rows : rows + 9;
+  c.src = make_activation(random, choice.values, width, c.columns, c.column_tile);
+  if ((choice.addends & 1) != 0) {
+    c.bias.assign(c.dst_width, kPoisonFloat);
+    for (uint32_t r = 0; r < rows; ++r) c.bias[c.row_offset + r] = random_value(random, choice.values);
+  }
+  if ((choice.addends & 2) != 0) c.residual = make_activation(random, choice.values, c.dst_width, c.columns, c.column_tile);
+  CAPTURE(seed);
+  CAPTURE(c.column_tile);
+  CAPTURE(weight_type_name(types[0]));
+  CAPTURE(types.size());
+  CAPTURE(rows);
+  CAPTURE(width);
+  CAPTURE(kColumnCounts[choice.columns]);
+  CAPTURE(choice.addends);
+  CAPTURE(c.row_offset);
+  CAPTURE(values_name(choice.values));
+  compare_matmul(c, choice.values);
+}
+
+template <class T>
+constexpr uint32_t count_of(const T& array) {
+  return static_cast<uint32_t>(std::size(array));
+}
+
+TEST_CASE("matmul: every type, size of rows and of columns, in both families, with exact sums") {
+  const std::vector<uint32_t> sizes = {2, count_of(kTypeLists), count_of(kRows), count_of(kWidths), count_of(kColumnCounts)};
+  for_each_case(Coverage::product, sizes, [](const Choice& choice) {
+    const uint32_t turn = choice[2] + choice[3] + choice[4];
+    compare_choice({choice[0], choice[1], choice[2], choice[3], choice[4], turn % 4, turn % 2, Values::exact});
+  });
+}
+
+TEST_CASE("matmul: types, parts, odd sizes, bias, residual, column counts, magnitudes, in both families and three variant sets") {
   const auto variants = variant_sets();
-  const std::vector<uint32_t> sizes = {static_cast<uint32_t>(variants.size()),
-                                       2,
-                                       static_cast<uint32_t>(std::size(kTypeLists)),
-                                       static_cast<uint32_t>(std::size(kRows)),
-                                       static_cast<uint32_t>(std::size(kWidths)),
-                                       static_cast<uint32_t>(std::size(kColumnCounts)),
-                                       4,
-                                       2,
-                                       static_cast<uint32_t>(std::size(kAllValues))};
+  const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(kTypeLists), count_of(kRows), count_of(kWidths), count_of(kColumnCounts), 4, 2,
+                                       count_of(kAllValues)};
   for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
     const VariantScope scope(variants[choice[0]]);
-    const auto& types = kTypeLists[choice[2]];
-    MatmulCase c;
-    c.column_tile = choice[1] == 0 ? 1 : variants[choice[0]].many_column_tile;
-    const Values values = kAllValues[choice[8]];
-    const uint32_t rows = std::max(kRows[choice[3]], static_cast<uint32_t>(types.size()));
-    const bool blocks = types.size() > 1 || block_elements(types[0]) > 1;
-    const uint32_t width = blocks ? kBlockWidths[choice[4]] : kWidths[choice[4]];
-    const uint64_t seed = 0x3a73 + choice[2] * 1000 + choice[3] * 100 + choice[4] * 10 + choice[5];
-    Random random(seed);
-    c.matrix = make_matrix(random, values, types, rows, width);
-    c.columns = plain_columns(kColumnCounts[choice[5]], c.column_tile);
-    c.row_offset = choice[7] == 0 ? 0 : 5;
-    c.dst_width = choice[7] == 0 ? rows : rows + 9;
-    c.src = make_activation(random, values, width, c.columns, c.column_tile);
-    if (choice[6] & 1) {
-      c.bias.assign(c.dst_width, kPoisonFloat);
-      for (uint32_t r = 0; r < rows; ++r) c.bias[c.row_offset + r] = random_value(random, values);
-    }
-    if (choice[6] & 2) c.residual = make_activation(random, values, c.dst_width, c.columns, c.column_tile);
-    CAPTURE(seed);
     CAPTURE(choice[0]);
-    CAPTURE(c.column_tile);
-    CAPTURE(weight_type_name(types[0]));
-    CAPTURE(types.size());
-    CAPTURE(rows);
-    CAPTURE(width);
-    CAPTURE(kColumnCounts[choice[5]]);
-    CAPTURE(choice[6]);
-    CAPTURE(c.row_offset);
-    CAPTURE(values_name(values));
-    compare_matmul(c, values);
+    compare_choice({choice[1], choice[2], choice[3], choice[4], choice[5], choice[6], choice[7], kAllValues[choice[8]]});
   });
 }
 
