@@ -4,7 +4,7 @@
 //
 // In     args.partials f32 [column_count][q_heads][split_count][v_dim + 2] as attend_decode wrote them; args.columns.
 // Out    args.dst f32 [column_count][q_heads * v_dim]; padding columns get zeros.
-// Grid   linear; an invocation owns one element of dst.
+// Grid   x: elements of a head; y: query heads; z: columns. An invocation owns one element of dst.
 // Spec   workgroup; SPLIT_SLOTS as in attend_decode.
 // Bytes  the partials once (maxima and weights once an element, from the cache), dst once.
 #include "shaders/common.glsl"
@@ -12,19 +12,20 @@ layout(constant_id = 1) const uint SPLIT_SLOTS = 128;
 layout(push_constant) uniform Push { AttendMergeArgs args; };
 
 void main() {
-  const uint index = linear_invocation();
-  const uint width = args.q_heads * args.v_dim;
-  if (index >= width * args.column_count) return;
-  const ColumnInfo info = ColumnInfos(args.columns).at[index / width];
+  const uint element = gl_GlobalInvocationID.x;
+  const uint head = gl_WorkGroupID.y;
+  const uint column = gl_WorkGroupID.z;
+  if (element >= args.v_dim) return;
+  const uint at_dst = (column * args.q_heads + head) * args.v_dim + element;
+  const ColumnInfo info = ColumnInfos(args.columns).at[column];
   if (info.sequence == PADDING_COLUMN) {
-    Floats(args.dst).at[index] = 0.0;
+    Floats(args.dst).at[at_dst] = 0.0;
     return;
   }
   const uint first_split = first_visible_slot(info.slot, args.window) / SPLIT_SLOTS;
   const uint splits = min(info.slot / SPLIT_SLOTS - first_split + 1u, args.split_count);
   const uint stride = args.v_dim + 2u;
-  const uint base = index / args.v_dim * args.split_count * stride;
-  const uint element = index % args.v_dim;
+  const uint base = (column * args.q_heads + head) * args.split_count * stride;
   FloatsIn partials = FloatsIn(args.partials);
 
   float maximum = partials.at[base + args.v_dim];
@@ -37,5 +38,5 @@ void main() {
     sum = fma(factor, partials.at[at + element], sum);
     weight = fma(factor, partials.at[at + args.v_dim + 1u], weight);
   }
-  Floats(args.dst).at[index] = sum / weight;
+  Floats(args.dst).at[at_dst] = sum / weight;
 }

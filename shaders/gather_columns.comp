@@ -4,7 +4,7 @@
 //
 // In     args.src f32 activation [width][...]; args.selection uint32 [column_count].
 // Out    args.dst f32 [column_count][width].
-// Grid   linear; an invocation owns one element of dst.
+// Grid   x: elements of a column; z: columns. An invocation owns one element of dst.
 // Spec   workgroup, COLUMN_TILE (of src).
 // Bytes  dst twice.
 #include "shaders/common.glsl"
@@ -12,8 +12,9 @@ layout(constant_id = 1) const uint COLUMN_TILE = 1;
 layout(push_constant) uniform Push { GatherColumnsArgs args; };
 
 void main() {
-  const uint index = linear_invocation();
-  if (index >= args.width * args.column_count) return;
-  const uint column = WordsIn(args.selection).at[index / args.width];
-  Floats(args.dst).at[index] = FloatsIn(args.src).at[activation_index(index % args.width, column, args.width, COLUMN_TILE)];
+  const uint k = gl_GlobalInvocationID.x;
+  const uint column = gl_WorkGroupID.z;
+  if (k >= args.width) return;
+  const uint selected = WordsIn(args.selection).at[column];
+  Floats(args.dst).at[column * args.width + k] = FloatsIn(args.src).at[activation_index(k, selected, args.width, COLUMN_TILE)];
 }

@@ -6,8 +6,8 @@
 //        [column_count][rope_dim / 2][2] (cos, sin); args.columns; args.sequences.
 // Out    args.q f32 activation [q_heads * k_dim][column_count]; one slot of K and of V for each column that has a page. Padding columns get
 //        zeros in q and write no slot.
-// Grid   linear; an invocation owns two neighbouring elements of a row of Q, K or V in one column, columns of a tile next to each other. (Two f16
-//        fill the word that is written, so no 16-bit stores are needed.)
+// Grid   x: pairs of elements of a head * COLUMN_TILE, columns next to each other; y: heads of Q, of K, of V; z: column tiles. An invocation owns two
+//        neighbouring elements of one head in one column. (Two f16 fill the word that is written, so no 16-bit stores are needed.)
 // Spec   workgroup, COLUMN_TILE.
 // Bytes  qkv and q once, one slot of K and V a column.
 #include "shaders/page_rows.glsl"
@@ -35,42 +35,36 @@ float turned(uint head_row, uint element, uint column) {
 }
 
 void main() {
-  const uint pairs = qkv_width() / 2u;
-  const uint index = linear_invocation();
-  const uint tile = index / (pairs * COLUMN_TILE);
-  const uint column = tile * COLUMN_TILE + index % COLUMN_TILE;
-  const uint row = index % (pairs * COLUMN_TILE) / COLUMN_TILE * 2u;
-  if (column >= args.column_count) return;
+  const PageShape shape = args.page;
+  const uint column = gl_WorkGroupID.z * COLUMN_TILE + gl_GlobalInvocationID.x % COLUMN_TILE;
+  const uint element = gl_GlobalInvocationID.x / COLUMN_TILE * 2u;
+  const uint head = gl_WorkGroupID.y;
+  const bool is_v = head >= args.q_heads + shape.kv_heads;
+  if (element >= (is_v ? shape.v_dim : shape.k_dim)) return;
   const ColumnInfo info = ColumnInfos(args.columns).at[column];
   const bool padding = info.sequence == PADDING_COLUMN;
 
-  const PageShape shape = args.page;
-  const uint q_rows = args.q_heads * shape.k_dim;
-  const uint k_rows = shape.kv_heads * shape.k_dim;
-  if (row < q_rows) {
-    const uint element = row % shape.k_dim;
-    [[unroll]] for (uint i = 0u; i < 2u; ++i)
-      Floats(args.q).at[activation_index(row + i, column, q_rows, COLUMN_TILE)] =
-          padding ? 0.0 : turned(row - element, element + i, column);
+  if (head < args.q_heads) {
+    const uint row = head * shape.k_dim;
+    [[unroll]] for (uint i = element; i < element + 2u; ++i)
+      Floats(args.q).at[activation_index(row + i, column, args.q_heads * shape.k_dim, COLUMN_TILE)] = padding ? 0.0 : turned(row, i, column);
     return;
   }
   if (padding) return;
-
   const SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
   const uint page_index = info.slot / shape.tokens;
   if (page_index >= sequence.page_count) return;
   const PageEntry entry = PageEntries(sequence.table).at[page_index];
   if (is_null(entry.page)) return;
-  const uint slot = info.slot % shape.tokens;
-  if (row < q_rows + k_rows) {
-    const uint k_row = row - q_rows;
-    const uint element = k_row % shape.k_dim;
-    const uint head_row = row - element;
-    store2(entry.page, page_k_format(entry.formats), page_k_codes(shape, entry.formats, args.layer, k_row / shape.k_dim, slot), element / 2u,
-           vec2(turned(head_row, element, column), turned(head_row, element + 1u, column)));
+  const uint slot = info.slot - page_index * shape.tokens;
+  const uint kv_head = head - args.q_heads - (is_v ? shape.kv_heads : 0u);
+  if (is_v) {
+    const uint row = (args.q_heads + shape.kv_heads) * shape.k_dim + kv_head * shape.v_dim + element;
+    store2(entry.page, page_v_format(entry.formats), page_v_codes(shape, entry.formats, args.layer, kv_head, slot), element / 2u,
+           vec2(qkv_at(row, column), qkv_at(row + 1u, column)));
   } else {
-    const uint v_row = row - q_rows - k_rows;
-    store2(entry.page, page_v_format(entry.formats), page_v_codes(shape, entry.formats, args.layer, v_row / shape.v_dim, slot),
-           v_row % shape.v_dim / 2u, vec2(qkv_at(row, column), qkv_at(row + 1u, column)));
+    const uint row = head * shape.k_dim;
+    store2(entry.page, page_k_format(entry.formats), page_k_codes(shape, entry.formats, args.layer, kv_head, slot), element / 2u,
+           vec2(turned(row, element, column), turned(row, element + 1u, column)));
   }
 }

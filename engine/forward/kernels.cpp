@@ -131,7 +131,8 @@ Status record_swiglu(Recorder r, const Activation& gate_up, const Activation& ds
   const SwigluArgs args{.gate_up = 0, .dst = 0, .width = dst.width, .column_count = dst.column_count};
   const uint32_t workgroup = r.variants.elementwise_workgroup;
   return record(r, {KernelId::swiglu, WeightType::none, {workgroup, dst.column_tile}}, args, {in, out},
-                linear_grid(ceil_div<uint64_t>(out.size_bytes / 4, workgroup)), {.bytes = in.size_bytes + out.size_bytes, .macs = out.size_bytes});
+                linear_grid(ceil_div<uint64_t>(uint64_t{dst.width} * dst.column_tile, workgroup), dst.column_count / dst.column_tile),
+                {.bytes = in.size_bytes + out.size_bytes, .macs = out.size_bytes});
 }
 
 Status record_gather_columns(Recorder r, const Activation& src, BufferSlice selection, const Activation& dst) {
@@ -143,7 +144,7 @@ Status record_gather_columns(Recorder r, const Activation& src, BufferSlice sele
   const GatherColumnsArgs args{.src = 0, .selection = 0, .dst = 0, .width = dst.width, .column_count = dst.column_count};
   const uint32_t workgroup = r.variants.elementwise_workgroup;
   return record(r, {KernelId::gather_columns, WeightType::none, {workgroup, src.column_tile}}, args, {in, indices, out},
-                linear_grid(ceil_div<uint64_t>(out.size_bytes / 4, workgroup)), {.bytes = 2 * out.size_bytes, .macs = 0});
+                {ceil_div(dst.width, workgroup), 1, dst.column_count}, {.bytes = 2 * out.size_bytes, .macs = 0});
 }
 
 Status record_argmax(Recorder r, const Activation& logits, BufferSlice results) {

@@ -58,10 +58,11 @@ Status record_rope_page_write(Recorder r, const Activation& qkv, BufferSlice rop
   const RopePageWriteArgs args{.qkv = 0, .rope = 0, .columns = 0, .sequences = 0, .q = 0, .page = page, .layer = shape.layer, .q_heads = shape.q_heads,
                                .rope_dim = rope_dim, .rope_neox = static_cast<uint32_t>(order), .column_count = qkv.column_count};
   const uint32_t workgroup = r.variants.elementwise_workgroup;
-  const uint64_t pairs = uint64_t{qkv.width} / 2 * qkv.column_count;
+  const uint32_t pairs = std::max(page.k_dim, page.v_dim) / 2 * qkv.column_tile;
   return record(r, {KernelId::rope_page_write, WeightType::none, {workgroup, qkv.column_tile}}, args,
-                {in, angles, slices.columns, slices.sequences, out}, linear_grid(ceil_div<uint64_t>(pairs, workgroup)),
-                {.bytes = 2 * in.size_bytes, .macs = 4 * pairs}, page_accesses(tables, AccessMode::read_write));
+                {in, angles, slices.columns, slices.sequences, out},
+                {ceil_div(pairs, workgroup), shape.q_heads + 2 * page.kv_heads, qkv.column_count / qkv.column_tile},
+                {.bytes = 2 * in.size_bytes, .macs = in.size_bytes / 2}, page_accesses(tables, AccessMode::read_write));
 }
 
 Status record_attend_prefill(Recorder r, const Activation& q, const AttentionShape& shape, const StepTables& tables, const Activation& dst) {
@@ -129,7 +130,7 @@ Status record_attend_merge(Recorder r, BufferSlice partials, uint32_t split_coun
                              .column_count = dst.column_count, .split_count = split_count};
   const uint32_t workgroup = r.variants.elementwise_workgroup;
   return record(r, {KernelId::attend_merge, WeightType::none, {workgroup, r.variants.split_slots}}, args, {in, column_infos, out},
-                linear_grid(ceil_div<uint64_t>(out.size_bytes / 4, workgroup)), {.bytes = in.size_bytes + out.size_bytes, .macs = in.size_bytes / 4});
+                {ceil_div(shape.page.v_dim, workgroup), shape.q_heads, dst.column_count}, {.bytes = in.size_bytes + out.size_bytes, .macs = in.size_bytes / 4});
 }
 
 }  // namespace quire

@@ -10,17 +10,17 @@ namespace {
 /// A device whose lanes are the SIMD lanes of a processor: narrow subgroups, and memory that the host sees.
 bool computes_on_cpu(const Limits& limits) { return limits.host_visible_device_memory && limits.subgroup_size >= 4 && limits.subgroup_size <= 16; }
 
-/// One workgroup is one subgroup: an invocation is a SIMD lane, barriers are switches between coroutines, and a core runs workgroup after workgroup.
+/// Where it counts a workgroup is one subgroup: an invocation is a SIMD lane, and a core runs workgroup after workgroup.
 VariantSet cpu_variants(const Limits& limits) {
   VariantSet v;
   v.lanes = std::bit_floor(limits.subgroup_size);
   v.many_column_tile = 16;
   v.many_tiles_per_lane = 4;
   v.few_tiles_per_lane = 8;
-  v.norm_workgroup = v.lanes;
+  v.norm_workgroup = 32;
   v.attend_prefill_workgroup = std::min(v.lanes, v.many_column_tile);
   v.attend_decode_workgroup = v.lanes;
-  v.elementwise_workgroup = v.lanes;
+  v.elementwise_workgroup = 64;  // several subgroups: fewer workgroups to hand out
   v.search_workgroup = v.lanes;
   return v;
 }
