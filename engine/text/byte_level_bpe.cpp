@@ -160,7 +160,7 @@ void ByteLevelBpe::encode_word(std::string_view word, Workspace& work, std::vect
     Workspace::Symbol& left = symbols[best.left];
     const Workspace::Symbol& right = symbols[best.right];
     // A symbol that was taken into its left neighbour has no id; one that grew has another.
-    if (left.id != best.left_id || right.id != best.right_id || left.next != best.right) continue;
+    if (left.id != best.left_id || right.id != best.right_id) continue;
     left.id = best.merged;
     left.next = right.next;
     if (left.next != kNone) symbols[left.next].previous = best.left;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "engine/platform/byte_source.hpp"
 #include "engine/text/chat_template.hpp"
 #include "engine/text/tokenizer.hpp"
+#include "tests/support/cpu_time.hpp"
 
 using namespace quire;
 
@@ -95,6 +97,27 @@ TEST_CASE("golden tokenize: the chat template recognised from the file writes th
     }
   }
   CHECK(chats >= 4);
+}
+
+TEST_CASE("golden tokenize: a megabyte of text, or of one character, takes under two seconds") {
+  if (!have("golden tokenize speed", kModel) || !have("golden tokenize speed", kGoldens / "text/fhs.txt")) return;
+  const GgufFile file = read_model();
+  const Tokenizer tokenizer = read_tokenizer(file);
+  constexpr size_t kSize = size_t{1} << 20;
+  std::ifstream in(kGoldens / "text/fhs.txt", std::ios::binary);
+  const std::string book{std::istreambuf_iterator<char>(in), {}};
+  REQUIRE_FALSE(book.empty());
+  std::string text;
+  while (text.size() < kSize) text += book;
+  for (const std::string& input : {text.substr(0, kSize), std::string(kSize, 'a'), std::string(kSize, ' '), std::string(kSize, '=')}) {
+    const testing::CpuTime time;
+    const auto ids = tokenizer.encode(input, SpecialTokens::ignore);
+    const double seconds = time.seconds();
+    REQUIRE(ids.ok());
+    MESSAGE("1 MiB beginning with '" << input.substr(0, 8) << "': " << ids->size() << " tokens in " << seconds << " s");
+    CHECK(seconds < 2.0);
+    CHECK(tokenizer.decode(*ids) == input);
+  }
 }
 
 TEST_CASE("golden tokenize: the file's hyperparameters and tensors are those of SmolLM2 135M") {

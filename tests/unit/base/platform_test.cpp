@@ -1,7 +1,8 @@
 // Files of the system: what is refused, what a failed write leaves, and libraries opened at run time.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -12,11 +13,6 @@
 #include "engine/platform/byte_source.hpp"
 #include "engine/platform/dynamic_library.hpp"
 #include "engine/platform/file.hpp"
-
-#ifndef _WIN32
-#include <sys/stat.h>
-#include <unistd.h>
-#endif
 
 using namespace quire;
 namespace fs = std::filesystem;
