@@ -16,7 +16,7 @@ inline constexpr std::chrono::seconds kPatience{20};
 
 inline KernelVariant gather_kernel() { return {KernelId::gather_columns, WeightType::none, {32, 1}}; }
 
-inline constexpr uint32_t kStepWidth = 24;
+inline constexpr uint32_t kStepWidth = 24;  ///< at most the workgroup of gather_kernel
 inline constexpr std::array<uint32_t, 4> kStepSelection = {2, 0, 3, 3};
 inline constexpr float kStepFill = 7.0f;
 
@@ -51,7 +51,7 @@ inline Result<std::vector<float>> small_step(Device& device) {
   QUIRE_TRY(encoder.copy(upload.slice(), source.slice()));
   QUIRE_TRY(encoder.fill(source.slice(kStepWidth * sizeof(float), kStepWidth * sizeof(float)), fill_word));
   QUIRE_TRY(encoder.upload(selection.slice(), std::as_bytes(std::span(kStepSelection))));
-  QUIRE_TRY(encoder.dispatch({gather_kernel(), std::as_bytes(std::span(&args, 1)), bindings, {}, {3, 1, 1}, {}}));
+  QUIRE_TRY(encoder.dispatch({gather_kernel(), std::as_bytes(std::span(&args, 1)), bindings, {}, {1, 1, args.column_count}, {}}));
   QUIRE_TRY(encoder.copy(gathered.slice(), readback.slice()));
   QUIRE_ASSIGN(const uint64_t value, device.submit(std::move(encoder)));
   QUIRE_TRY(device.wait(value, kPatience));
