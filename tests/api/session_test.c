@@ -1,0 +1,192 @@
+/* Sessions: timelines, logits, sampling, shortage. */
+#include <string.h>
+
+#include "check.h"
+
+static const uint32_t kPrompt[] = {10, 60, 110, 160, 210, 260, 33, 44, 55, 66};
+enum { kPromptCount = sizeof kPrompt / sizeof *kPrompt };
+
+static quire_session_counts counts_of(quire_session *session) {
+  quire_session_counts counts = {.struct_size = sizeof counts};
+  CHECK_OK(quire_session_get_counts(session, &counts), quire_session_last_error(session));
+  return counts;
+}
+
+/* Appends and computes the prompt; copies the logits of its last position. */
+static void compute_prompt(quire_session *session, float *logits) {
+  const float *values = NULL;
+  uint32_t positions = 0;
+  CHECK_OK(quire_session_append(session, kPrompt, kPromptCount, QUIRE_PHASE_PROMPT), quire_session_last_error(session));
+  CHECK_OK(quire_session_run(session, NULL, NULL), quire_session_last_error(session));
+  CHECK_OK(quire_session_get_logits(session, &values, &positions), quire_session_last_error(session));
+  CHECK(positions == 1);
+  if (values != NULL) memcpy(logits, values, kVocabulary * sizeof *logits);
+}
+
+static void timeline(const backend *on) {
+  quire_engine *engine = open_engine(on, NULL);
+  quire_model *model = open_tiny_model(engine, NULL);
+  quire_session *session = open_session(model);
+  NEED();
+  const float *values = NULL;
+  uint32_t positions = 0, token = 0, tokens[kPromptCount];
+  size_t count = 0;
+  CHECK(counts_of(session).tokens == 0 && counts_of(session).context_left == kContext);
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_get_logits(session, &values, &positions), "");
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_sample(session, NULL, &token), "");
+  CHECK_OK(quire_session_run(session, NULL, NULL), quire_session_last_error(session));
+
+  const uint32_t outside[] = {5, kVocabulary};
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_append(session, outside, 2, QUIRE_PHASE_PROMPT), "");
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_append(session, NULL, 2, QUIRE_PHASE_PROMPT), "");
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_append(session, kPrompt, 2, (quire_phase)5), "");
+  CHECK(counts_of(session).tokens == 0);
+
+  CHECK_OK(quire_session_append(session, kPrompt, kPromptCount, QUIRE_PHASE_PROMPT), quire_session_last_error(session));
+  CHECK(counts_of(session).pending == kPromptCount && counts_of(session).computed == 0);
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_sample(session, NULL, &token), "");
+  CHECK_OK(quire_session_run(session, NULL, NULL), quire_session_last_error(session));
+  CHECK(counts_of(session).pending == 0 && counts_of(session).computed == kPromptCount);
+  CHECK_OK(quire_session_get_tokens(session, tokens, kPromptCount, &count), quire_session_last_error(session));
+  CHECK(count == kPromptCount && memcmp(tokens, kPrompt, sizeof kPrompt) == 0);
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_get_tokens(session, tokens, 1, &count), "");
+
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_truncate(session, kPromptCount + 1), "");
+  CHECK_OK(quire_session_truncate(session, 4), quire_session_last_error(session));
+  CHECK(counts_of(session).tokens == 4 && counts_of(session).computed == 4);
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_sample(session, NULL, &token), "");
+
+  uint32_t many[kContext];
+  for (size_t i = 0; i < kContext; ++i) many[i] = (uint32_t)(i % kVocabulary);
+  CHECK_STATUS(QUIRE_CONTEXT_FULL, quire_session_append(session, many, kContext - 3, QUIRE_PHASE_PROMPT), "");
+  CHECK(counts_of(session).tokens == 4);
+  CHECK_OK(quire_session_append(session, many, kContext - 4, QUIRE_PHASE_PROMPT), quire_session_last_error(session));
+  CHECK(counts_of(session).context_left == 0);
+  CHECK_STATUS(QUIRE_CONTEXT_FULL, quire_session_append(session, many, 1, QUIRE_PHASE_GENERATED), "");
+  CHECK_OK(quire_session_reset(session), quire_session_last_error(session));
+  CHECK(counts_of(session).tokens == 0);
+
+  quire_session *refused = (quire_session *)(uintptr_t)1;
+  quire_session_options options = {.struct_size = sizeof options, .v_format = (quire_page_format)3};
+  CHECK_STATUS(QUIRE_UNSUPPORTED, quire_session_create(model, &options, &refused), "");
+  CHECK(refused == NULL);
+  close_session(session);
+  close_model(model);
+  close_engine(engine);
+}
+
+static void logits_and_reset(const backend *on) {
+  quire_engine *engine = open_engine(on, NULL);
+  quire_model *model = open_tiny_model(engine, NULL);
+  quire_session *session = open_session(model), *other = open_session(model);
+  NEED();
+  float first[kVocabulary], again[kVocabulary];
+  compute_prompt(session, first);
+  /* Another session's work, then a reset and a new session: the same bits. */
+  const uint32_t forced[] = {7, 8, 9};
+  CHECK_OK(quire_session_append(other, forced, 3, QUIRE_PHASE_GENERATED), quire_session_last_error(other));
+  CHECK_OK(quire_session_run(other, NULL, NULL), quire_session_last_error(other));
+  CHECK_OK(quire_session_reset(session), quire_session_last_error(session));
+  compute_prompt(session, again);
+  NEED();
+  if (on->computes) CHECK(memcmp(first, again, sizeof first) == 0);
+  close_session(other);
+  other = open_session(model);
+  NEED();
+  compute_prompt(other, again);
+  if (on->computes) CHECK(memcmp(first, again, sizeof first) == 0);
+
+  /* The last four positions, two of them computed one at a time. */
+  CHECK_OK(quire_session_reset(session), quire_session_last_error(session));
+  CHECK_OK(quire_session_request_logits(session, 4), quire_session_last_error(session));
+  CHECK_OK(quire_session_append(session, kPrompt, kPromptCount, QUIRE_PHASE_PROMPT), quire_session_last_error(session));
+  CHECK_OK(quire_session_append(session, forced, 2, QUIRE_PHASE_GENERATED), quire_session_last_error(session));
+  CHECK_OK(quire_session_run(session, NULL, NULL), quire_session_last_error(session));
+  const float *values = NULL;
+  uint32_t positions = 0;
+  CHECK_OK(quire_session_get_logits(session, &values, &positions), quire_session_last_error(session));
+  CHECK(positions == 4);
+  if (on->computes && positions == 4) CHECK(memcmp(values + kVocabulary, first, sizeof first) == 0);
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_get_logits(session, NULL, &positions), "");
+  close_session(session);
+  close_session(other);
+  close_model(model);
+  close_engine(engine);
+}
+
+static void sampling(const backend *on) {
+  quire_engine *engine = open_engine(on, NULL);
+  quire_model *model = open_tiny_model(engine, NULL);
+  quire_session *session = open_session(model);
+  NEED();
+  float logits[kVocabulary];
+  compute_prompt(session, logits);
+  uint32_t token = 0, same = 0, best = 0;
+  quire_sampling how = {.struct_size = sizeof how, .temperature = -1};
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_sample(session, &how, &token), "");
+  how = (quire_sampling){.struct_size = sizeof how, .temperature = 1, .top_p = 1.5f};
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_sample(session, &how, &token), "");
+  how = (quire_sampling){.struct_size = sizeof how, .temperature = 1, .min_p = -0.5f};
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_sample(session, &how, &token), "");
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_sample(session, NULL, NULL), "");
+  if (on->computes) {
+    for (uint32_t id = 1; id < kVocabulary; ++id)
+      if (logits[id] > logits[best]) best = id;
+    CHECK_OK(quire_session_sample(session, NULL, &token), quire_session_last_error(session));
+    CHECK(token == best);
+    /* The device's search and the host's list give the same choice; another seed gives another one somewhere. */
+    int differences = 0;
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      how = (quire_sampling){.struct_size = sizeof how, .temperature = 1.5f, .top_k = 256, .min_p = 0.01f, .seed = seed};
+      CHECK_OK(quire_session_sample(session, &how, &token), quire_session_last_error(session));
+      CHECK_OK(quire_session_sample(session, &how, &same), quire_session_last_error(session));
+      CHECK(token == same && token < kVocabulary);
+      how.top_k = 0;
+      CHECK_OK(quire_session_sample(session, &how, &same), quire_session_last_error(session));
+      CHECK(token == same);
+      differences += token != best;
+    }
+    CHECK(differences > 2);
+    how = (quire_sampling){.struct_size = sizeof how, .temperature = 50, .top_k = 1, .seed = 3};
+    CHECK_OK(quire_session_sample(session, &how, &token), quire_session_last_error(session));
+    CHECK(token == best);
+  }
+  close_session(session);
+  close_model(model);
+  close_engine(engine);
+}
+
+static void shortage_of_pages(const backend *on) {
+  /* A page of 64 tokens in f16 holds 2 layers x K and V x 2 heads x 16 elements: 16 KiB. Four of them. */
+  quire_engine_options options = {.cache_budget_bytes = 4 * 16384};
+  quire_engine *engine = open_engine(on, &options);
+  quire_model *model = open_tiny_model(engine, NULL);
+  quire_session *greedy = open_session(model), *second = open_session(model);
+  NEED();
+  uint32_t many[kContext];
+  for (size_t i = 0; i < kContext; ++i) many[i] = (uint32_t)(i * 7 % kVocabulary);
+  CHECK_OK(quire_session_append(greedy, many, 4 * 64, QUIRE_PHASE_PROMPT), quire_session_last_error(greedy));
+  CHECK_OK(quire_session_run(greedy, NULL, NULL), quire_session_last_error(greedy));
+  quire_model_memory memory = {.struct_size = sizeof memory};
+  CHECK_OK(quire_model_memory_used(model, &memory), quire_model_last_error(model));
+  CHECK(memory.pages_used == 4 && memory.page_bytes_used == 4 * 16384 && memory.slab_bytes == 4 * 16384 && memory.page_bytes_per_token == 256);
+  CHECK_OK(quire_session_append(second, many, 10, QUIRE_PHASE_PROMPT), quire_session_last_error(second));
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    CHECK_STATUS(QUIRE_OUT_OF_PAGES, quire_session_run(second, NULL, NULL), "");
+    CHECK(quire_session_last_error(second)[0] != '\0');
+    CHECK(counts_of(second).pending == 10 && counts_of(second).computed == 0);
+  }
+  CHECK(quire_session_last_error(greedy)[0] == '\0');
+  close_session(greedy);
+  CHECK_OK(quire_session_run(second, NULL, NULL), quire_session_last_error(second));
+  CHECK(counts_of(second).computed == 10);
+  close_session(second);
+  close_model(model);
+  close_engine(engine);
+}
+
+const test_case session_cases[] = {{"api: a timeline grows, is cut and refuses what it cannot hold, unchanged", timeline, 1},
+                                   {"api: a fresh or reset session computes the same bits whatever ran before", logits_and_reset, 1},
+                                   {"api: sampling obeys its filters, and depends on seed and position alone", sampling, 1},
+                                   {"api: out of pages is an answer to the session that asked, and the next call is right", shortage_of_pages, 1},
+                                   {NULL, NULL, 0}};

@@ -1,0 +1,13 @@
+// The tiny random model as bytes, for tests in C.
+#include <new>
+#include <vector>
+
+#include "tests/support/tiny_llama.hpp"
+
+extern "C" const unsigned char* make_tiny_model(size_t* size_bytes);
+
+const unsigned char* make_tiny_model(size_t* size_bytes) {
+  static const std::vector<std::byte> bytes = quire::testing::make_tiny_llama({}).finish();
+  *size_bytes = bytes.size();
+  return reinterpret_cast<const unsigned char*>(bytes.data());
+}
