@@ -85,7 +85,7 @@ TEST_CASE("attend_decode, attend_merge: head counts, head sizes, windows, batche
     for (uint32_t i = 1; i < kBatches[choice[6]]; ++i) c.sequences.push_back({(i * 37) % 150, i == 2 ? 2u : 1u});
     c.seed = 0xdeca + choice[1] * 100 + choice[2];
     compare_decode(c, kExtraSplits[choice[9]]);
-  });
+  }, 6);
 }
 
 }  // namespace

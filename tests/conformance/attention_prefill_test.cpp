@@ -65,7 +65,7 @@ TEST_CASE("attend_prefill: head counts, head sizes, windows, chunks, batches, ex
     c.column_tile = test_devices().chosen.many_column_tile;
     c.seed = 0xf1ea + choice[1] * 100 + choice[2];
     compare_prefill(c);
-  });
+  }, 6);
 }
 
 }  // namespace

@@ -97,6 +97,11 @@ TEST_CASE("case_plan: every two values of two dimensions meet, in far fewer case
   CHECK(cases.size() < 120);
   CHECK(cases == pairwise(sizes));
   CHECK(whole_product(std::vector<uint32_t>{2, 3, 4}).size() == 24);
+  const auto first_two = whole_product_of_first(std::vector<uint32_t>{5, 7, 2, 3, 2}, 2);
+  CHECK(first_two.size() == 35);
+  std::set<uint32_t> values;
+  for (const Choice& choice : first_two) values.insert(choice[3]);
+  CHECK(values.size() == 3);
 }
 
 TEST_CASE("compare: a write where the reference made none, a missing write, and a NaN are all found") {

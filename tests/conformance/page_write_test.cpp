@@ -170,7 +170,7 @@ TEST_CASE("rope_page_write: head counts, head sizes, page sizes, both RoPE order
     CAPTURE(c.rope_dim);
     CAPTURE(kCounts[choice[9]]);
     compare_write(c);
-  });
+  }, 6);
 }
 
 }  // namespace

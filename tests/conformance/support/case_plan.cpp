@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "tests/conformance/support/values.hpp"
+
 namespace quire::conformance {
 namespace {
 
@@ -141,12 +143,23 @@ std::vector<Choice> pairwise(std::span<const uint32_t> sizes) {
   return cases;
 }
 
-void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std::function<void(const Choice&)>& run) {
+std::vector<Choice> whole_product_of_first(std::span<const uint32_t> sizes, size_t whole_dimensions) {
+  if (whole_dimensions >= sizes.size()) return whole_product(sizes);
+  std::vector<Choice> cases = whole_product(sizes.first(whole_dimensions));
+  const std::vector<Choice> rest = pairwise(sizes.subspan(whole_dimensions));
+  for (uint64_t i = 0; i < cases.size(); ++i) {
+    const Choice& tail = rest[Random(i).below(static_cast<uint32_t>(rest.size()))];
+    cases[i].insert(cases[i].end(), tail.begin(), tail.end());
+  }
+  return cases;
+}
+
+void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std::function<void(const Choice&)>& run, size_t whole_dimensions) {
   const Extent wanted = extent();
   const Shard part = shard();
   const bool whole = coverage == Coverage::product || wanted == Extent::full;
-  const std::vector<Choice> cases = whole ? whole_product(sizes) : pairwise(sizes);
-  // A step prime to the sizes, or a tenth would always take the same values of the last dimension.
+  const std::vector<Choice> cases = whole ? whole_product_of_first(sizes, whole_dimensions) : pairwise(sizes);
+  // About a tenth, by a step prime to the sizes: ten would always take the same values of the last dimension.
   const uint64_t stride = wanted == Extent::tenth ? 11 : 1;
   for (uint64_t i = 0; i < cases.size(); i += stride)
     if (i / stride % part.count == part.index) run(cases[i]);

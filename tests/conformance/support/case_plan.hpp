@@ -1,6 +1,6 @@
 // Which cases of a product of dimensions this run takes, and how many each kernel got.
 //
-// QUIRE_CONFORMANCE  unset: addressing products whole, everything else pairwise; `full`: every product whole; `tenth`: every tenth case of the normal run
+// QUIRE_CONFORMANCE  unset: addressing products whole, everything else pairwise; `full`: every product whole (see whole_dimensions); `tenth`: every tenth case of the normal run
 // QUIRE_SHARD        i/n with 0 <= i < n: only cases whose number modulo n is i, so that a long run can be done in parts
 #pragma once
 
@@ -24,9 +24,15 @@ std::vector<Choice> whole_product(std::span<const uint32_t> sizes);
 /// A small set of cases in which every two values of two dimensions meet at least once. The same for the same sizes.
 std::vector<Choice> pairwise(std::span<const uint32_t> sizes);
 
+/// The whole product of the first `whole_dimensions` dimensions; each of its cases takes the other dimensions from a set that is pairwise in them,
+/// picked by a hash of its number.
+std::vector<Choice> whole_product_of_first(std::span<const uint32_t> sizes, size_t whole_dimensions);
+
 enum class Coverage : uint8_t { product, pairs };
-/// Calls `run` for the cases of this run, in a fixed order.
-void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std::function<void(const Choice&)>& run);
+/// Calls `run` for the cases of this run, in a fixed order. `whole_dimensions`: what the full extent of a pairwise test multiplies out (all by
+/// default; millions of cases would follow from some).
+void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std::function<void(const Choice&)>& run,
+                   size_t whole_dimensions = ~size_t{0});
 
 void count_case(KernelId kernel);
 uint64_t counted_cases(KernelId kernel);

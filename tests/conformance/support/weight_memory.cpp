@@ -46,11 +46,19 @@ std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row)
   std::vector<double> magnitude(values.size());
   for (size_t k = 0; k < values.size(); ++k) {
     magnitude[k] = std::abs(static_cast<double>(values[k]));
-    if (part.type != WeightType::q4_1) continue;
-    reference::BlockQ41 block;
-    std::memcpy(&block, file_row(matrix, part, row) + k / 32 * sizeof(block), sizeof(block));
-    const double minimum = half_to_float(block.minimum);
-    magnitude[k] = std::abs(static_cast<double>(values[k]) - minimum) + std::abs(minimum);
+    const std::byte* row_bytes = file_row(matrix, part, row);
+    if (part.type == WeightType::q4_1) {
+      reference::BlockQ41 block;
+      std::memcpy(&block, row_bytes + k / 32 * sizeof(block), sizeof(block));
+      const double scale = std::abs(static_cast<double>(half_to_float(block.scale)));
+      const double minimum = half_to_float(block.minimum);
+      magnitude[k] = 16 * scale + std::abs(values[k] - minimum) + std::abs(minimum) + 16 * scale;
+    } else if (part.type == WeightType::q8_0) {
+      reference::BlockQ80 block;
+      std::memcpy(&block, row_bytes + k / 32 * sizeof(block), sizeof(block));
+      const double scale = std::abs(static_cast<double>(half_to_float(block.scale)));
+      magnitude[k] = 384 * scale + std::abs(values[k]) + 384 * scale;
+    }
   }
   return magnitude;
 }

@@ -29,7 +29,8 @@ TestMatrix make_matrix(Random& random, Values values, const std::vector<WeightTy
 
 /// Row `row` as floats.
 std::vector<float> matrix_row(const TestMatrix& matrix, uint32_t row);
-/// For each element of a row the sum of the magnitudes of the terms it is made of (q4_1: |scale * code| + |minimum|).
+/// For each element of a row the sum of the magnitudes of the terms it may be made of: kernels read a quantized code as the top of a float's
+/// mantissa, 1 + code / 16 (q4_1) or 1.5 + code / 256 (q8_0), and take the constant off again.
 std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row);
 
 /// A matrix in `memory`, in its device's layout.
