@@ -1,6 +1,7 @@
 // Vulkan devices for tests: opened with the validation layers, and any message they print fails the test.
 #pragma once
 
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -21,6 +22,12 @@ inline bool validation_wanted() {
   return value == nullptr || std::strcmp(value, "0") != 0;
 }
 
+/// Keeps the layer's library in the process after the last instance is gone, so that a leak report can name it and the suppressions can match.
+inline void keep_validation_layer_loaded() {
+  static void* const library = dlopen("libVkLayer_khronos_validation.so", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+  static_cast<void>(library);
+}
+
 /// Collects what the validation layers say. Must outlive the devices opened with its options: they speak at destruction too.
 class ValidationLog {
  public:
@@ -35,6 +42,7 @@ class ValidationLog {
     DeviceOptions options;
     options.backend = BackendKind::vulkan;
     options.validation = validation_wanted();
+    if (options.validation) keep_validation_layer_loaded();
     options.message = [this](const char* message) { messages_.emplace_back(message); };
     return options;
   }
