@@ -7,41 +7,79 @@
 //        exp(score - m). Splits past the column's slot and padding columns are not written.
 // Grid   x: splits, counted from the column's first visible one; y: kv_heads * passes; z: columns. A workgroup owns one split for GROUP_HEADS query
 //        heads that share a K/V head (fewer in the last pass). First an invocation owns whole keys, then pairs of dimensions.
-// Spec   workgroup; SPLIT_SLOTS; GROUP_HEADS, query heads served by one reading of K and V.
+// Spec   workgroup; SPLIT_SLOTS; GROUP_HEADS, query heads served by one reading of K and V; LANE_KEYS and LANE_PAIRS, keys and pairs of dimensions
+//        that an invocation works on at once, so that a query or a weight loaded once serves several.
 // Sums   f32. A score: pairs of eight elements in order; the weights' sum: an invocation's keys in order, then invocations in order; a dimension's sum:
 //        slots in order. All are functions of the slot's index, the shape and the specialization.
 // Bytes  K and V of the split once a pass; shared memory 4 * GROUP_HEADS * (SPLIT_SLOTS + 2 * workgroup).
 #include "shaders/page_rows.glsl"
 layout(constant_id = 1) const uint SPLIT_SLOTS = 128;
 layout(constant_id = 2) const uint GROUP_HEADS = 1;
+layout(constant_id = 3) const uint LANE_KEYS = 1;
+layout(constant_id = 4) const uint LANE_PAIRS = 1;
 layout(push_constant) uniform Push { AttendDecodeArgs args; };
 
+const uint SCORES = GROUP_HEADS * LANE_KEYS;
+const uint SUMS = GROUP_HEADS * LANE_PAIRS;
 const float kUnseen = -3.0e38;
 shared float weights[SPLIT_SLOTS * GROUP_HEADS];  // [slot][head]: scores, then exp(score - m)
 shared float invocation_maximum[gl_WorkGroupSize.x * GROUP_HEADS];
 shared float invocation_weight[gl_WorkGroupSize.x * GROUP_HEADS];
 
-// Adds q . K for the row at `row` of the page to each head's score; q_at[h] is the first element of head h's q, in vec4s.
-void add_scores(uvec2 page, uint format, uint row, const uint q_at[GROUP_HEADS], inout float score[GROUP_HEADS]) {
-  for (uint d = 0u; d < args.page.k_dim / 8u; ++d) {
-    vec4 low, high;
-    load8(page, format, row, d, low, high);
+// A key that an invocation scores: where its K row is, if there is one.
+struct Key {
+  uvec2 page;
+  uint format;
+  uint row;    // byte offset in the page
+  bool valid;
+};
+
+Key find_key(PageEntries table, uint slot, uint begin, uint end, uint kv_head) {
+  Key key;
+  key.valid = slot >= begin && slot < end;
+  const PageEntry entry = table.at[(key.valid ? slot : begin) / args.page.tokens];
+  key.valid = key.valid && !is_null(entry.page);
+  key.page = entry.page;
+  key.format = page_k_format(entry.formats);
+  key.row = page_k_codes(args.page, entry.formats, args.layer, kv_head, slot % args.page.tokens);
+  return key;
+}
+
+// score[h * LANE_KEYS + j] = q of head h . K of key j; q_at[h] is the first element of head h's q, in vec4s.
+void add_scores(const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], out float score[SCORES]) {
+  [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
+  [[dont_unroll]] for (uint d = 0u; d < args.page.k_dim / 8u; ++d) {
+    vec4 low[LANE_KEYS];
+    vec4 high[LANE_KEYS];
+    [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+      low[j] = vec4(0.0);
+      high[j] = vec4(0.0);
+      if (key[j].valid) load8(key[j].page, key[j].format, key[j].row, d, low[j], high[j]);
+    }
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
-      precise const vec4 products =
-          fma(Floats4In(args.q).at[q_at[h] + 2u * d + 1u], high, Floats4In(args.q).at[q_at[h] + 2u * d] * low);
-      precise const float sum = score[h] + ((products.x + products.y) + (products.z + products.w));
-      score[h] = sum;
+      const vec4 q_low = Floats4In(args.q).at[q_at[h] + 2u * d];
+      const vec4 q_high = Floats4In(args.q).at[q_at[h] + 2u * d + 1u];
+      [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+        precise const vec4 products = fma(q_high, high[j], q_low * low[j]);
+        precise const float sum = score[h * LANE_KEYS + j] + ((products.x + products.y) + (products.z + products.w));
+        score[h * LANE_KEYS + j] = sum;
+      }
     }
   }
 }
 
-// Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for one pair of dimensions.
-void add_values(uvec2 page, uint format, uint region, uint row_bytes, uint pair, uint begin, uint end, uint page_slot, inout vec2 sum[GROUP_HEADS]) {
-  for (uint slot = begin; slot < end; ++slot) {
-    const vec2 v = load2(page, format, region + slot * row_bytes, pair);
+// Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for LANE_PAIRS pairs of dimensions.
+void add_values(uvec2 page, uint format, uint region, uint row_bytes, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot,
+                inout vec2 sum[SUMS]) {
+  [[dont_unroll]] for (uint slot = begin; slot < end; ++slot) {
+    vec2 v[LANE_PAIRS];
+    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) v[i] = load2(page, format, region + slot * row_bytes, pair[i]);
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
-      precise const vec2 next = fma(vec2(weights[(page_slot + slot) * GROUP_HEADS + h]), v, sum[h]);
-      sum[h] = next;
+      const vec2 weight = vec2(weights[(page_slot + slot) * GROUP_HEADS + h]);
+      [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
+        precise const vec2 next = fma(weight, v[i], sum[h * LANE_PAIRS + i]);
+        sum[h * LANE_PAIRS + i] = next;
+      }
     }
   }
 }
@@ -79,26 +117,21 @@ void main() {
   }
 
   // Keys: an invocation takes slots split_slot + lane, + workgroup, ...
-  for (uint i = lane; i < SPLIT_SLOTS; i += gl_WorkGroupSize.x) {
-    const uint slot = split_slot + i;
-    if (slot < begin || slot >= end) continue;
-    const PageEntry entry = table.at[slot / shape.tokens];
-    if (is_null(entry.page)) {
-      [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) weights[i * GROUP_HEADS + h] = kUnseen;
-      continue;
+  for (uint base = 0u; base < SPLIT_SLOTS && split_slot + base < end; base += LANE_KEYS * gl_WorkGroupSize.x) {
+    const uint first = base + lane;
+    Key key[LANE_KEYS];
+    [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+      const uint i = first + j * gl_WorkGroupSize.x;
+      key[j] = find_key(table, i < SPLIT_SLOTS ? split_slot + i : end, begin, end, kv_head);
     }
-    float score[GROUP_HEADS];
-    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) score[h] = 0.0;
-    const uint row = page_k_codes(shape, entry.formats, args.layer, kv_head, slot % shape.tokens);
-    if (page_k_format(entry.formats) == PAGE_FORMAT_F32)
-      add_scores(entry.page, PAGE_FORMAT_F32, row, q_at, score);
-    else
-      add_scores(entry.page, PAGE_FORMAT_F16, row, q_at, score);
-    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
-      const float scaled = args.scale * score[h];
-      weights[i * GROUP_HEADS + h] = scaled;
-      maximum[h] = max(maximum[h], scaled);
-    }
+    float score[SCORES];
+    add_scores(key, q_at, score);
+    [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
+      [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+        const float scaled = key[j].valid ? args.scale * score[h * LANE_KEYS + j] : kUnseen;
+        if (first + j * gl_WorkGroupSize.x < SPLIT_SLOTS) weights[(first + j * gl_WorkGroupSize.x) * GROUP_HEADS + h] = scaled;
+        maximum[h] = max(maximum[h], scaled);
+      }
   }
   [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) invocation_maximum[lane * GROUP_HEADS + h] = maximum[h];
   barrier();
@@ -107,8 +140,7 @@ void main() {
   for (uint i = lane; i < SPLIT_SLOTS; i += gl_WorkGroupSize.x) {
     if (split_slot + i < begin || split_slot + i >= end) continue;
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
-      const float score = weights[i * GROUP_HEADS + h];
-      const float term = score == kUnseen ? 0.0 : exp(score - maximum[h]);
+      const float term = exp(weights[i * GROUP_HEADS + h] - maximum[h]);
       weights[i * GROUP_HEADS + h] = term;
       precise const float sum = weight[h] + term;
       weight[h] = sum;
@@ -117,12 +149,15 @@ void main() {
   [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) invocation_weight[lane * GROUP_HEADS + h] = weight[h];
   barrier();
 
-  // Values: an invocation takes pairs of dimensions lane, lane + workgroup, ...
+  // Values: an invocation takes pairs of dimensions lane, lane + workgroup, ...; past the last it repeats that and stores nothing.
   Floats partials = Floats(args.partials);
   const uint stride = shape.v_dim + 2u;
-  for (uint pair = lane; pair < shape.v_dim / 2u; pair += gl_WorkGroupSize.x) {
-    vec2 sum[GROUP_HEADS];
-    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) sum[h] = vec2(0.0);
+  const uint pairs = shape.v_dim / 2u;
+  for (uint first = lane; first < pairs; first += LANE_PAIRS * gl_WorkGroupSize.x) {
+    uint pair[LANE_PAIRS];
+    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) pair[i] = min(first + i * gl_WorkGroupSize.x, pairs - 1u);
+    vec2 sum[SUMS];
+    [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec2(0.0);
     for (uint page = begin / shape.tokens; page * shape.tokens < end; ++page) {
       const PageEntry entry = table.at[page];
       if (is_null(entry.page)) continue;
@@ -130,17 +165,19 @@ void main() {
       const uint low = max(begin, page_slot) - page_slot;
       const uint high = min(end - page_slot, shape.tokens);
       const uint region = page_v_codes(shape, entry.formats, args.layer, kv_head, 0u);
+      // A format named by a constant lets the compiler keep the choice out of the loop.
       if (page_v_format(entry.formats) == PAGE_FORMAT_F32)
         add_values(entry.page, PAGE_FORMAT_F32, region, page_row_code_bytes(PAGE_FORMAT_F32, shape.v_dim), pair, low, high, page_slot - split_slot, sum);
       else
         add_values(entry.page, PAGE_FORMAT_F16, region, page_row_code_bytes(PAGE_FORMAT_F16, shape.v_dim), pair, low, high, page_slot - split_slot, sum);
     }
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
-      const uint at = ((column * args.q_heads + head[h]) * args.split_count + gl_WorkGroupID.x) * stride + 2u * pair;
-      if (first_head + h < group_size) {
-        partials.at[at] = sum[h].x;
-        partials.at[at + 1u] = sum[h].y;
-      }
+      const uint at = ((column * args.q_heads + head[h]) * args.split_count + gl_WorkGroupID.x) * stride;
+      [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i)
+        if (first_head + h < group_size && first + i * gl_WorkGroupSize.x < pairs) {
+          partials.at[at + 2u * pair[i]] = sum[h * LANE_PAIRS + i].x;
+          partials.at[at + 2u * pair[i] + 1u] = sum[h * LANE_PAIRS + i].y;
+        }
     }
   }
   if (lane != 0u) return;

@@ -9,6 +9,8 @@ namespace {
 
 /// Query heads that one workgroup of attend_decode serves with one reading of K and V: all that share a K/V head, up to what its registers hold.
 constexpr uint32_t kMaxGroupHeads = 8;
+constexpr uint32_t kMaxLaneKeys = 4;
+constexpr uint32_t kMaxLanePairs = 4;
 
 struct TableSlices {
   BufferSlice columns;
@@ -111,7 +113,11 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
                               .window = shape.window, .scale = shape.scale, .column_count = q.column_count, .split_count = split_count};
   Work work = attention_work(shape, uint64_t{q.column_count} * passes, q.column_count, uint64_t{split_count} * r.variants.split_slots);
   work.bytes += in.size_bytes + out.size_bytes;
-  const KernelVariant kernel{KernelId::attend_decode, WeightType::none, {r.variants.attend_decode_workgroup, r.variants.split_slots, ceil_div(group, passes)}};
+  const uint32_t workgroup = r.variants.attend_decode_workgroup;
+  const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, kMaxLaneKeys);
+  const uint32_t lane_pairs = std::clamp(shape.page.v_dim / 2 / workgroup, 1u, kMaxLanePairs);
+  const KernelVariant kernel{KernelId::attend_decode, WeightType::none,
+                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs}};
   return record(r, kernel, args, {in, slices.columns, slices.sequences, out}, {split_count, shape.page.kv_heads * passes, q.column_count}, work,
                 page_accesses(tables, AccessMode::read));
 }
