@@ -78,7 +78,7 @@ struct Bench {
   }
 };
 
-nlohmann::json speed(uint32_t tokens, std::vector<double> seconds) {
+Json speed(uint32_t tokens, std::vector<double> seconds) {
   std::sort(seconds.begin(), seconds.end());
   const size_t middle = seconds.size() / 2;
   const double median = seconds.size() % 2 != 0 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
@@ -89,7 +89,7 @@ nlohmann::json speed(uint32_t tokens, std::vector<double> seconds) {
 
 void add_kernel_row(void* user, const quire_kernel_time* row) {
   const double us = static_cast<double>(row->gpu_ns) / 1000;
-  static_cast<nlohmann::json*>(user)->push_back({{"kernel", row->kernel},
+  static_cast<Json*>(user)->push_back({{"kernel", row->kernel},
                                                  {"weight", row->weight_type},
                                                  {"dispatches", row->dispatches},
                                                  {"us", us},
@@ -101,7 +101,7 @@ void add_kernel_row(void* user, const quire_kernel_time* row) {
 using Part = Outcome (Bench::*)(const BenchFlags&, double&) const;
 
 /// Times of `part`, after one run that compiles pipelines and touches memory.
-Outcome measure(const Bench& bench, const BenchFlags& flags, Part part, uint32_t tokens, nlohmann::json& result) {
+Outcome measure(const Bench& bench, const BenchFlags& flags, Part part, uint32_t tokens, Json& result) {
   std::vector<double> seconds(flags.repeats);
   double warm_up = 0;
   QUIRE_APP_TRY((bench.*part)(flags, warm_up));
@@ -110,21 +110,21 @@ Outcome measure(const Bench& bench, const BenchFlags& flags, Part part, uint32_t
   return {};
 }
 
-Outcome kernel_times(const Bench& bench, const BenchFlags& flags, Part part, nlohmann::json& rows) {
+Outcome kernel_times(const Bench& bench, const BenchFlags& flags, Part part, Json& rows) {
   double ignored = 0;
-  nlohmann::json warm_up;
+  Json warm_up;
   QUIRE_APP_TRY((bench.*part)(flags, ignored));
   QUIRE_APP_TRY(bench.go_to_depth(flags.depth));
   quire_status status = quire_engine_take_kernel_times(bench.engine.get(), add_kernel_row, &warm_up);
   if (status == QUIRE_OK) {
     QUIRE_APP_TRY((bench.*part)(flags, ignored));
-    rows = nlohmann::json::array();
+    rows = Json::array();
     status = quire_engine_take_kernel_times(bench.engine.get(), add_kernel_row, &rows);
   }
   return status == QUIRE_OK ? Outcome{} : failure(status, Doing::device, quire_engine_last_error(bench.engine.get()));
 }
 
-Outcome describe(const Bench& bench, const BenchFlags& flags, nlohmann::json& report) {
+Outcome describe(const Bench& bench, const BenchFlags& flags, Json& report) {
   quire_device_info device = quire_cpp::sized<quire_device_info>();
   quire_model_info model = quire_cpp::sized<quire_model_info>();
   static_cast<void>(quire_engine_device(bench.engine.get(), &device));
@@ -135,12 +135,12 @@ Outcome describe(const Bench& bench, const BenchFlags& flags, nlohmann::json& re
   return {};
 }
 
-std::string readable(const nlohmann::json& report) {
+std::string readable(const Json& report) {
   char line[256];
   std::string text = report["device"].get<std::string>() + ", " + report["driver"].get<std::string>() + "\n";
   for (const char* part : {"prefill", "decode"}) {
     if (!report.contains(part)) continue;
-    const nlohmann::json& speed = report[part];
+    const Json& speed = report[part];
     std::snprintf(line, sizeof line, "%-8s %5u tokens at depth %u: %9.2f tok/s (median of %u; %.2f to %.2f)\n", part, speed["tokens"].get<uint32_t>(),
                   report["depth"].get<uint32_t>(), speed["median_tok_s"].get<double>(), report["repeats"].get<uint32_t>(),
                   speed["slowest_tok_s"].get<double>(), speed["fastest_tok_s"].get<double>());
@@ -148,7 +148,7 @@ std::string readable(const nlohmann::json& report) {
     if (!speed.contains("kernels")) continue;
     std::snprintf(line, sizeof line, "  %-18s %-6s %10s %12s %10s %8s %8s\n", "kernel", "weight", "dispatches", "us", "us each", "GB/s", "GMAC/s");
     text += line;
-    for (const nlohmann::json& row : speed["kernels"]) {
+    for (const Json& row : speed["kernels"]) {
       const double us = row["us"].get<double>();
       std::snprintf(line, sizeof line, "  %-18s %-6s %10u %12.1f %10.2f %8.2f %8.2f\n", row["kernel"].get<std::string>().c_str(),
                     row["weight"].get<std::string>().c_str(), row["dispatches"].get<uint32_t>(), us, us / row["dispatches"].get<double>(),
@@ -161,7 +161,7 @@ std::string readable(const nlohmann::json& report) {
 
 Outcome bench_verb(const BenchFlags& flags) {
   if (flags.prompt == 0 && flags.generated == 0) return failure(kExitUsage, "-p and -n are both 0: there is nothing to measure");
-  nlohmann::json report;
+  Json report;
   {
     Bench bench;
     QUIRE_APP_TRY(bench.open(flags, KernelTimes::off));

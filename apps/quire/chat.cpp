@@ -100,7 +100,7 @@ class Chat {
     const quire_session_counts now = counts();
     say(std::to_string(now.tokens) + " tokens in the conversation, room for " + std::to_string(now.context_left) + " more; KV " +
         std::to_string(memory.pages_used) + " pages, " + std::to_string(memory.page_bytes_used) + " bytes in use of " +
-        std::to_string(memory.slab_bytes) + " taken, " + std::to_string(memory.page_bytes_per_token) + " bytes per token; weights " +
+        std::to_string(memory.slab_bytes) + " taken, " + std::to_string(now.page_bytes_per_token) + " bytes per token; weights " +
         std::to_string(memory.weight_bytes) + " bytes");
     return {};
   }
@@ -127,9 +127,9 @@ class Chat {
     if (!generated.ok() || answer.tokens.empty()) return withdraw(length_before, generated, answer);
     messages_.push_back({"assistant", answer.text});
     held_ = messages_.size();
-    if (flags_.json) return print_json(answer_json(model_, answer, load_s_));
+    if (flags_.json) return print_json(answer_json(model_, session_, answer, load_s_));
     QUIRE_APP_TRY(write_out("\n"));
-    say(closing_line(model_, answer, load_s_));
+    say(closing_line(model_, session_, answer, load_s_));
     if (answer.stop == Stop::context_full) say("the context is full: /reset starts anew");
     return {};
   }

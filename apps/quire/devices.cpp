@@ -37,7 +37,7 @@ std::string hex(const uint8_t (&uuid)[16]) {
 
 struct Listing {
   const char* backend = "";
-  nlohmann::json devices = nlohmann::json::array();
+  Json devices = Json::array();
 };
 
 void add_device_row(void* user, const quire_device_info* device) {
@@ -57,7 +57,7 @@ void add_device_row(void* user, const quire_device_info* device) {
                              {"variants", device->variants}});
 }
 
-std::string readable(const nlohmann::json& device) {
+std::string readable(const Json& device) {
   const std::string indent = "\n    ";
   std::string text = device["backend"].get<std::string>();
   if (!device.contains("name")) return text + "  not available: " + device["refusal"].get<std::string>() + "\n";
@@ -73,7 +73,7 @@ std::string readable(const nlohmann::json& device) {
 }
 
 Outcome devices(bool json) {
-  nlohmann::json all = nlohmann::json::array();
+  Json all = Json::array();
   for (const auto& [backend, name] : kBackends) {
     quire_engine_options options = quire_cpp::sized<quire_engine_options>();
     options.backend = backend;
@@ -88,7 +88,7 @@ Outcome devices(bool json) {
     all.insert(all.end(), listing.devices.begin(), listing.devices.end());
   }
   if (json) return print_json(all);
-  for (const nlohmann::json& device : all) QUIRE_APP_TRY(write_out(readable(device)));
+  for (const Json& device : all) QUIRE_APP_TRY(write_out(readable(device)));
   return {};
 }
 

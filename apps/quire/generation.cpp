@@ -85,6 +85,18 @@ Outcome generate_tokens(const quire_cpp::Model& model, const quire_cpp::Session&
   return text.finish();
 }
 
+struct Usage {
+  quire_model_memory model = quire_cpp::sized<quire_model_memory>();
+  quire_session_counts session = quire_cpp::sized<quire_session_counts>();
+};
+
+Usage usage(const quire_cpp::Model& model, const quire_cpp::Session& session) {
+  Usage used;
+  static_cast<void>(quire_model_memory_used(model.get(), &used.model));
+  static_cast<void>(quire_session_get_counts(session.get(), &used.session));
+  return used;
+}
+
 std::string format_bytes(uint64_t bytes) {
   char text[32];
   const double mib = static_cast<double>(bytes) / (1 << 20);
@@ -127,21 +139,19 @@ Outcome generate(const quire_cpp::Model& model, const quire_cpp::Session& sessio
   return generate_tokens(model, session, options, text, answer, start);
 }
 
-std::string closing_line(const quire_cpp::Model& model, const Answer& answer, double load_s) {
-  quire_model_memory memory = quire_cpp::sized<quire_model_memory>();
-  static_cast<void>(quire_model_memory_used(model.get(), &memory));
+std::string closing_line(const quire_cpp::Model& model, const quire_cpp::Session& session, const Answer& answer, double load_s) {
+  const Usage used = usage(model, session);
   char line[400];
   std::snprintf(line, sizeof line,
                 "prompt %u tokens, %.1f tok/s; generated %zu tokens, %.1f tok/s (%s); load %.2f s, first token %.2f s; KV %llu pages, %s, %llu bytes per token",
                 answer.prompt_tokens, answer.prompt_tok_s(), answer.tokens.size(), answer.generated_tok_s(), stop_name(answer.stop), load_s, answer.prompt_s,
-                static_cast<unsigned long long>(memory.pages_used), format_bytes(memory.page_bytes_used).c_str(),
-                static_cast<unsigned long long>(memory.page_bytes_per_token));
+                static_cast<unsigned long long>(used.model.pages_used), format_bytes(used.model.page_bytes_used).c_str(),
+                static_cast<unsigned long long>(used.session.page_bytes_per_token));
   return line;
 }
 
-nlohmann::json answer_json(const quire_cpp::Model& model, const Answer& answer, double load_s) {
-  quire_model_memory memory = quire_cpp::sized<quire_model_memory>();
-  static_cast<void>(quire_model_memory_used(model.get(), &memory));
+Json answer_json(const quire_cpp::Model& model, const quire_cpp::Session& session, const Answer& answer, double load_s) {
+  const Usage used = usage(model, session);
   return {{"text", answer.text},
           {"tokens", answer.tokens},
           {"stop", stop_name(answer.stop)},
@@ -151,11 +161,11 @@ nlohmann::json answer_json(const quire_cpp::Model& model, const Answer& answer, 
           {"generated_tok_s", answer.generated_tok_s()},
           {"load_s", load_s},
           {"time_to_first_token_s", answer.prompt_s},
-          {"kv_pages", memory.pages_used},
-          {"kv_bytes", memory.page_bytes_used},
-          {"kv_bytes_per_token", memory.page_bytes_per_token}};
+          {"kv_pages", used.model.pages_used},
+          {"kv_bytes", used.model.page_bytes_used},
+          {"kv_bytes_per_token", used.session.page_bytes_per_token}};
 }
 
-Outcome print_json(const nlohmann::json& value) { return write_out(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"); }
+Outcome print_json(const Json& value) { return write_out(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"); }
 
 }  // namespace quire_app

@@ -15,6 +15,8 @@
 
 namespace quire_app {
 
+/// Keeps the order in which keys were written.
+using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 enum class Stop { end_token, length, context_full, interrupted };
@@ -47,11 +49,11 @@ Outcome generate(const quire_cpp::Model& model, const quire_cpp::Session& sessio
                  const GenerationOptions& options, Answer& answer);
 
 /// The line after an answer: tokens, speeds, time to first token, pages and bytes.
-std::string closing_line(const quire_cpp::Model& model, const Answer& answer, double load_s);
-nlohmann::json answer_json(const quire_cpp::Model& model, const Answer& answer, double load_s);
+std::string closing_line(const quire_cpp::Model& model, const quire_cpp::Session& session, const Answer& answer, double load_s);
+Json answer_json(const quire_cpp::Model& model, const quire_cpp::Session& session, const Answer& answer, double load_s);
 
 double seconds_since(Clock::time_point start);
 /// One JSON document and a newline on stdout; text that is not UTF-8 gets U+FFFD.
-Outcome print_json(const nlohmann::json& value);
+Outcome print_json(const Json& value);
 
 }  // namespace quire_app

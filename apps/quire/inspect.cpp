@@ -18,8 +18,8 @@ struct InspectFlags {
 /// Columns of a readable listing.
 std::string padded(const std::string& text, size_t width) { return text + std::string(text.size() < width ? width - text.size() : 1, ' '); }
 
-nlohmann::json metadata_list(const quire_cpp::File& file) {
-  nlohmann::json list = nlohmann::json::array();
+Json metadata_list(const quire_cpp::File& file) {
+  Json list = Json::array();
   for (size_t i = 0; i < quire_file_metadata_count(file.get()); ++i) {
     quire_metadata entry = quire_cpp::sized<quire_metadata>();
     if (quire_file_metadata(file.get(), i, &entry) == QUIRE_OK)
@@ -28,8 +28,8 @@ nlohmann::json metadata_list(const quire_cpp::File& file) {
   return list;
 }
 
-nlohmann::json tensor_list(const quire_cpp::File& file) {
-  nlohmann::json list = nlohmann::json::array();
+Json tensor_list(const quire_cpp::File& file) {
+  Json list = Json::array();
   for (size_t i = 0; i < quire_file_tensor_count(file.get()); ++i) {
     quire_tensor tensor = quire_cpp::sized<quire_tensor>();
     if (quire_file_tensor(file.get(), i, &tensor) != QUIRE_OK) continue;
@@ -49,7 +49,7 @@ std::string one_line(std::string text) {
   return text.size() > kLongest ? text.substr(0, kLongest) + "..." : text;
 }
 
-std::string readable(const nlohmann::json& report) {
+std::string readable(const Json& report) {
   std::string text = "metadata\n";
   for (const auto& entry : report["metadata"])
     text += "  " + padded(entry["key"].get<std::string>(), 44) + padded(entry["type"].get<std::string>(), 18) + one_line(entry["value"].get<std::string>()) + "\n";
@@ -88,7 +88,7 @@ Outcome inspect(const InspectFlags& flags) {
   if (const quire_status status = quire_file_open(engine.get(), &source, file.out()); status != QUIRE_OK)
     return failure(status, Doing::model, quire_engine_last_error(engine.get()));
 
-  nlohmann::json report = {{"file", path}, {"metadata", metadata_list(file)}, {"tensors", tensor_list(file)}};
+  Json report = {{"file", path}, {"metadata", metadata_list(file)}, {"tensors", tensor_list(file)}};
   quire_device_info device = quire_cpp::sized<quire_device_info>();
   static_cast<void>(quire_engine_device(engine.get(), &device));
   quire_prediction prediction = quire_cpp::sized<quire_prediction>();

@@ -68,10 +68,10 @@ Outcome run(const RunFlags& flags) {
   Answer answer;
   QUIRE_APP_TRY(generate(model, session, tokens, options, answer));
   if (flags.json)
-    QUIRE_APP_TRY(print_json(answer_json(model, answer, load_s)));
+    QUIRE_APP_TRY(print_json(answer_json(model, session, answer, load_s)));
   else
     QUIRE_APP_TRY(write_out("\n"));
-  say(closing_line(model, answer, load_s));
+  say(closing_line(model, session, answer, load_s));
   return answer.stop == Stop::interrupted ? failure(kExitInterrupted, "") : Outcome{};
 }
 

@@ -74,14 +74,15 @@ struct quire_model {
 };
 
 struct quire_session {
-  quire_session(quire_model& owner, std::unique_ptr<quire::Session> created)
-      : model(owner), session(std::move(created)), candidates(&owner.engine.memory) {
+  quire_session(quire_model& owner, std::unique_ptr<quire::Session> created, quire::PageFormats new_pages)
+      : model(owner), session(std::move(created)), formats(new_pages), candidates(&owner.engine.memory) {
     ++model.children;
   }
   ~quire_session() { --model.children; }
   quire_model& model;
   quire::api::ErrorSlot error;
   std::unique_ptr<quire::Session> session;
+  quire::PageFormats formats;
   quire::Candidates candidates;              ///< sampling's list, kept for the next token
   std::atomic<bool> cancel_requested = false;
   bool in_step = false;

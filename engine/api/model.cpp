@@ -101,7 +101,6 @@ quire_status quire_model_memory_used(quire_model* model, quire_model_memory* mem
     out.slab_bytes = cache.slab_bytes;
     out.pages_used = cache.pages_in_use;
     out.page_bytes_used = cache.in_use_bytes;
-    out.page_bytes_per_token = fixed.page_bytes_per_token;
     out.table_bytes = fixed.table_bytes + cache.table_bytes;
     return write_struct(memory, out, "quire_model_memory");
   });

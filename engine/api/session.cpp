@@ -83,7 +83,7 @@ quire_status quire_session_create(quire_model* model, const quire_session_option
     SessionOptions session_options;
     QUIRE_ASSIGN(session_options.formats, page_formats(given.k_format, given.v_format));
     QUIRE_ASSIGN(std::unique_ptr<Session> created, Session::create(*model->model, session_options));
-    *session = model->engine.memory.create<quire_session>(*model, std::move(created));
+    *session = model->engine.memory.create<quire_session>(*model, std::move(created), session_options.formats);
     return {};
   });
 }
@@ -126,6 +126,7 @@ quire_status quire_session_get_counts(quire_session* session, quire_session_coun
     out.computed = session->session->computed();
     out.pending = session->session->pending();
     out.context_left = session->model.model->context_length() - out.tokens;
+    out.page_bytes_per_token = session->model.model->memory_prediction(0, session->formats).page_bytes_per_token;
     return write_struct(counts, out, "quire_session_counts");
   });
 }

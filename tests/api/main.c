@@ -83,6 +83,7 @@ static void run_cases(const test_case *cases, const char *only) {
 
 int main(int argc, char **argv) {
   const char *only = argc > 1 ? argv[1] : NULL;
+  setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a crash is to leave what was printed */
   tiny_model_bytes = make_tiny_model(&tiny_model_size);
   FILE *file = fopen(tiny_model_path, "wb");
   if (file == NULL || fwrite(tiny_model_bytes, 1, tiny_model_size, file) != tiny_model_size || fclose(file) != 0) {

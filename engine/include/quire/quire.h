@@ -317,7 +317,6 @@ typedef struct quire_model_memory {
   uint64_t slab_bytes;             /* device memory taken for pages, used or not */
   uint64_t pages_used;
   uint64_t page_bytes_used;
-  uint64_t page_bytes_per_token;   /* with f16 pages, over all layers */
   uint64_t table_bytes;            /* page tables and inputs of a step */
 } quire_model_memory;
 QUIRE_API quire_status quire_model_memory_used(quire_model *model, quire_model_memory *memory);
@@ -392,6 +391,7 @@ typedef struct quire_session_counts {
   uint32_t computed;               /* of these, with keys and values in pages */
   uint32_t pending;                /* tokens - computed */
   uint32_t context_left;           /* tokens that may still be appended */
+  uint64_t page_bytes_per_token;   /* in the session's formats, over all layers, before windows */
 } quire_session_counts;
 QUIRE_API quire_status quire_session_get_counts(quire_session *session, quire_session_counts *counts);
 /* The ids of the timeline. */
