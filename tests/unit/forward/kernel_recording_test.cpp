@@ -1,0 +1,72 @@
+// Wrong shapes are errors that name the value, and nothing is recorded.
+#include <doctest/doctest.h>
+
+#include "engine/forward/kernels.hpp"
+#include "engine/forward/weight_layout.hpp"
+
+using namespace quire;
+
+namespace {
+
+/// A null device with one buffer that everything lies in.
+struct NullRecording {
+  Device device = open();
+  VariantSet variants = choose_variants(device.limits());
+  Buffer buffer = std::move(device.create_buffer(1 << 20, BufferUse::device, "everything")).value();
+  Encoder encoder = device.encoder();
+  Recorder recorder{encoder, variants};
+
+  static Device open() {
+    DeviceOptions options;
+    options.backend = BackendKind::null_device;
+    return std::move(Device::open(options)).value();
+  }
+  Activation activation(uint32_t width, uint32_t columns, uint32_t tile = 1) const { return {buffer.slice(0, 1 << 18), width, columns, tile}; }
+};
+
+constexpr PageShape kPage{2, 3, 64, 64, 16};
+
+}  // namespace
+
+TEST_CASE("kernels: a matrix whose width is not its source's is refused, and nothing is recorded") {
+  NullRecording r;
+  const WeightMatrix weights{16, 64, {{WeightType::q4_1, r.buffer.slice(), 0, 16}}};
+  CHECK(record_matmul(r.recorder, weights, r.activation(96, 1), r.activation(16, 1)).code() == Code::invalid_argument);
+  CHECK(record_matmul(r.recorder, weights, r.activation(64, 1), r.activation(15, 1)).code() == Code::invalid_argument);
+  CHECK(record_matmul(r.recorder, weights, r.activation(64, 1), r.activation(16, 2)).code() == Code::invalid_argument);
+  CHECK(r.encoder.commands().empty());
+  CHECK(record_matmul(r.recorder, weights, r.activation(64, 1), r.activation(16, 1)).ok());
+  CHECK(r.encoder.commands().size() == 1);
+}
+
+TEST_CASE("kernels: weights that are too short for their rows are refused") {
+  NullRecording r;
+  const uint64_t bytes = packed_bytes(r.variants.weight_layout, r.variants.lanes, WeightType::q8_0, 16, 64);
+  const WeightMatrix weights{16, 64, {{WeightType::q8_0, r.buffer.slice(0, bytes - 4), 0, 16}}};
+  CHECK(record_matmul(r.recorder, weights, r.activation(64, 1), r.activation(16, 1)).code() == Code::invalid_argument);
+}
+
+TEST_CASE("kernels: parts of a matrix must follow each other") {
+  NullRecording r;
+  const WeightMatrix gap{32, 64, {{WeightType::f16, r.buffer.slice(), 0, 8}, {WeightType::f16, r.buffer.slice(), 16, 16}}};
+  CHECK(record_matmul(r.recorder, gap, r.activation(64, 1), r.activation(32, 1)).code() == Code::invalid_argument);
+  CHECK(r.encoder.commands().empty());
+}
+
+TEST_CASE("kernels: attention refuses heads that do not divide, odd head sizes and layers outside the group") {
+  NullRecording r;
+  const StepTables tables{r.buffer.slice(), r.buffer.slice(), {}};
+  const auto attend = [&](AttentionShape shape) { return record_attend_decode(r.recorder, r.activation(9 * 64, 1), shape, tables, 1, r.buffer.slice()).code(); };
+  CHECK(attend({kPage, 1, 9, 0, 1}) == Code::ok);
+  CHECK(attend({kPage, 2, 9, 0, 1}) == Code::invalid_argument);
+  CHECK(attend({kPage, 1, 8, 0, 1}) == Code::invalid_argument);
+  CHECK(attend({{2, 3, 60, 64, 16}, 1, 9, 0, 1}) == Code::invalid_argument);
+  CHECK(r.encoder.commands().size() == 1);
+}
+
+TEST_CASE("kernels: top_k takes 1 to 256 results and no more than the vocabulary") {
+  NullRecording r;
+  for (const uint32_t count : {0u, 11u}) CHECK(record_top_k(r.recorder, r.activation(10, 1), count, r.buffer.slice()).code() == Code::invalid_argument);
+  CHECK(record_top_k(r.recorder, r.activation(1000, 1), 257, r.buffer.slice()).code() == Code::invalid_argument);
+  CHECK(record_top_k(r.recorder, r.activation(1000, 1), 256, r.buffer.slice()).ok());
+}

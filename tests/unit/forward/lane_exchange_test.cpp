@@ -1,0 +1,95 @@
+// Kernels that hand values round a subgroup give the bits of those that load them in every lane.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/base/half.hpp"
+#include "engine/forward/kernels.hpp"
+#include "engine/forward/weight_layout.hpp"
+#include "tests/support/vulkan_fixture.hpp"
+
+using namespace quire;
+
+namespace {
+
+constexpr uint32_t kSeed = 7;
+constexpr uint32_t kRows = 75;
+constexpr uint32_t kWidth = 96;
+
+struct Case {
+  WeightType type;
+  uint32_t columns;
+  uint32_t column_tile;
+};
+
+/// Rows of finite weights: scales are small halves, codes any bytes, plain weights small floats.
+std::vector<std::byte> random_rows(WeightType type, std::mt19937& random) {
+  std::vector<std::byte> rows(file_row_bytes(type, kWidth) * kRows);
+  const uint32_t block = file_block_bytes(type);
+  const uint32_t scales = type == WeightType::q4_1 ? 2 : 1;
+  for (std::byte& byte : rows) byte = static_cast<std::byte>(random());
+  for (size_t at = 0; at < rows.size(); at += block) {
+    if (type == WeightType::f32) {
+      const float weight = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
+      std::memcpy(rows.data() + at, &weight, sizeof weight);
+      continue;
+    }
+    for (uint32_t s = 0; s < scales; ++s) {
+      const uint16_t scale = float_to_half(static_cast<float>(random() % 2001) / 1000.0F - 1.0F);
+      std::memcpy(rows.data() + at + 2 * s, &scale, sizeof scale);
+    }
+  }
+  return rows;
+}
+
+std::vector<float> multiply(Device& device, const Case& c) {
+  std::mt19937 random(kSeed);
+  const VariantSet variants = choose_variants(device.limits());
+  const std::vector<std::byte> rows = random_rows(c.type, random);
+  std::vector<std::byte> packed(packed_bytes(variants.weight_layout, variants.lanes, c.type, kRows, kWidth));
+  pack_rows(variants.weight_layout, variants.lanes, c.type, kRows, kWidth, rows, packed);
+  std::vector<float> x(size_t{kWidth} * c.columns);
+  for (float& value : x) value = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
+
+  Buffer weights = std::move(device.create_buffer(packed.size(), BufferUse::device, "weights")).value();
+  Buffer src = std::move(device.create_buffer(4 * x.size(), BufferUse::device, "source")).value();
+  Buffer dst = std::move(device.create_buffer(Activation::bytes(kRows, c.columns), BufferUse::readback, "product")).value();
+  Encoder encoder = device.encoder();
+  REQUIRE(encoder.upload(weights.slice(), packed).ok());
+  REQUIRE(encoder.upload(src.slice(), std::as_bytes(std::span(x))).ok());
+  const WeightMatrix matrix{kRows, kWidth, {{c.type, weights.slice(), 0, kRows}}};
+  const Status recorded = record_matmul({encoder, variants}, matrix, {src.slice(), kWidth, c.columns, c.column_tile},
+                                        {dst.slice(), kRows, c.columns, c.column_tile});
+  REQUIRE_MESSAGE(recorded.ok(), (recorded.ok() ? std::string() : recorded.error().message));
+  const Result<uint64_t> submitted = device.submit(std::move(encoder));
+  REQUIRE(submitted.ok());
+  REQUIRE(device.wait(submitted.value(), std::chrono::seconds(60)).ok());
+  std::vector<float> product(size_t{kRows} * c.columns);
+  std::memcpy(product.data(), dst.mapped().data(), 4 * product.size());
+  return product;
+}
+
+}  // namespace
+
+TEST_CASE("matmul: handing activations round a subgroup changes no bit") {
+  test::VulkanFixture with;
+  if (!with.device().limits().subgroup_broadcast || with.device().info().type != DeviceType::cpu) {
+    MESSAGE("skipped: the device does not exchange values in a subgroup");
+    return;
+  }
+  test::VulkanFixture without([](DeviceOptions& options) { options.adjust_limits = [](Limits& limits) { limits.subgroup_broadcast = false; }; });
+  for (const WeightType type : {WeightType::f32, WeightType::f16, WeightType::q4_1, WeightType::q8_0})
+    for (const auto& [columns, tile] : {std::pair{1u, 1u}, {3u, 1u}, {32u, 16u}}) {
+      CAPTURE(std::string(weight_type_name(type)));
+      CAPTURE(columns);
+      const std::vector<float> a = multiply(with.device(), {type, columns, tile});
+      const std::vector<float> b = multiply(without.device(), {type, columns, tile});
+      CHECK(std::memcmp(a.data(), b.data(), 4 * a.size()) == 0);
+      float largest = 0;
+      for (const float value : a) largest = std::max(largest, std::abs(value));
+      CHECK(largest > 0.1F);
+    }
+}
