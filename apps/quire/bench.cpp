@@ -83,19 +83,24 @@ Json speed(uint32_t tokens, std::vector<double> seconds) {
   const size_t middle = seconds.size() / 2;
   const double median = seconds.size() % 2 != 0 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
   const double count = tokens;
-  return {{"tokens", tokens}, {"median_tok_s", count / median}, {"slowest_tok_s", count / seconds.back()}, {"fastest_tok_s", count / seconds.front()},
+  return {{"tokens", tokens},
+          {"median_tok_s", count / median},
+          {"slowest_tok_s", count / seconds.back()},
+          {"fastest_tok_s", count / seconds.front()},
           {"median_s", median}};
 }
 
 void add_kernel_row(void* user, const quire_kernel_time* row) {
-  const double us = static_cast<double>(row->gpu_ns) / 1000;
-  static_cast<Json*>(user)->push_back({{"kernel", row->kernel},
-                                                 {"weight", row->weight_type},
-                                                 {"dispatches", row->dispatches},
-                                                 {"us", us},
-                                                 {"moved_bytes", row->moved_bytes},
-                                                 {"gb_s", row->gpu_ns != 0 ? static_cast<double>(row->moved_bytes) / static_cast<double>(row->gpu_ns) : 0.0},
-                                                 {"gmac_s", row->gpu_ns != 0 ? static_cast<double>(row->multiply_adds) / static_cast<double>(row->gpu_ns) : 0.0}});
+  const double ns = static_cast<double>(row->gpu_ns);
+  const auto per_ns = [ns](uint64_t amount) { return ns > 0 ? static_cast<double>(amount) / ns : 0.0; };
+  Json& rows = *static_cast<Json*>(user);
+  rows.push_back({{"kernel", row->kernel},
+                  {"weight", row->weight_type},
+                  {"dispatches", row->dispatches},
+                  {"us", ns / 1000},
+                  {"moved_bytes", row->moved_bytes},
+                  {"gb_s", per_ns(row->moved_bytes)},
+                  {"gmac_s", per_ns(row->multiply_adds)}});
 }
 
 using Part = Outcome (Bench::*)(const BenchFlags&, double&) const;

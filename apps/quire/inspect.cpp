@@ -52,7 +52,8 @@ std::string one_line(std::string text) {
 std::string readable(const Json& report) {
   std::string text = "metadata\n";
   for (const auto& entry : report["metadata"])
-    text += "  " + padded(entry["key"].get<std::string>(), 44) + padded(entry["type"].get<std::string>(), 18) + one_line(entry["value"].get<std::string>()) + "\n";
+    text += "  " + padded(entry["key"].get<std::string>(), 44) + padded(entry["type"].get<std::string>(), 18) +
+            one_line(entry["value"].get<std::string>()) + "\n";
   text += "tensors\n";
   for (const auto& tensor : report["tensors"])
     text += "  " + padded(tensor["name"].get<std::string>(), 44) + padded(tensor["type"].get<std::string>(), 8) + padded(tensor["shape"].dump(), 20) +
@@ -101,7 +102,8 @@ Outcome inspect(const InspectFlags& flags) {
                        {"session", prediction.session_bytes},
                        {"kv_per_token", prediction.page_bytes_per_token},
                        {"kv_for_context_of_" + std::to_string(prediction.context_length), prediction.page_bytes},
-                       {"total", prediction.weight_bytes + prediction.scratch_bytes + prediction.table_bytes + prediction.session_bytes + prediction.page_bytes}};
+                       {"total", prediction.weight_bytes + prediction.scratch_bytes + prediction.table_bytes + prediction.session_bytes +
+                                     prediction.page_bytes}};
   Outcome verdict = refusal;
   if (status != QUIRE_OK) verdict = failure(status, Doing::model, quire_file_last_error(file.get()));
   report["runs"] = verdict.ok();
