@@ -102,6 +102,36 @@ TEST_CASE("made-up models: two cache groups, one windowed, agree with the refere
   }
 }
 
+TEST_CASE("made-up models: the device holds the predicted bytes and nothing else, so no copy of keys, values or weights") {
+  test::VulkanFixture vulkan;
+  Device& device = vulkan.device();
+  const testing::GgufWriter writer = make_tiny_llama({.layers = 3, .embedding = 128, .feed_forward = 160, .heads = 4, .heads_kv = 2, .head_length = 32, .seed = 8});
+  const Opened opened = open_on(device, writer, {.slab_bytes = 1 << 20});
+  const MemoryPrediction predicted = opened.model->memory_prediction(300, {});
+  const uint64_t model_bytes = predicted.weight_bytes + predicted.scratch_bytes + predicted.table_bytes;
+  CHECK(device.memory().buffer_bytes == model_bytes);
+  // The same tensors in the file: the tiles may add 2 % and one tile a tensor.
+  uint64_t file_bytes = 0, tile_bytes = 0;
+  for (const TensorInfo& tensor : opened.model->file().tensors()) {
+    file_bytes += tensor.size_bytes;
+    tile_bytes += tensor.size_bytes / tensor.dims[1] * 16 + 256;
+  }
+  CHECK(predicted.weight_bytes <= file_bytes + file_bytes / 50 + tile_bytes);
+
+  const auto session = require_ok(Session::create(*opened.model, {}));
+  const std::vector<uint32_t> tokens = tokens_below(opened.model->hyperparameters().vocabulary_size, 300);
+  logits_of(*session, std::span(tokens).first(299), Phase::prompt);
+  logits_of(*session, std::span(tokens).last(1), Phase::generated);
+  require_ok(device.completed());
+  const CacheMemory cache = opened.model->cache_memory();
+  CHECK(cache.in_use_bytes == predicted.page_bytes_for_context);
+  const uint64_t session_bytes = predicted.session_bytes + cache.slab_bytes + cache.table_bytes;
+  const uint64_t held = device.memory().buffer_bytes;
+  CHECK(held >= model_bytes + session_bytes);
+  // What is left over is results on their way to the host: an argmax and a row of logits, until the device has passed them.
+  CHECK(held <= model_bytes + session_bytes + 4 * predicted.session_bytes);
+}
+
 TEST_CASE("made-up models: a tensor larger than the device's largest buffer is split and answers alike") {
   const testing::GgufWriter writer = make_tiny_llama({.embedding = 64, .feed_forward = 96, .heads = 2, .heads_kv = 2, .head_length = 32, .vocabulary = 6000, .seed = 6});
   test::VulkanFixture whole_device;
