@@ -22,13 +22,14 @@ vec2 load2(uvec2 page, uint format, uint offset, uint pair) {
   return unpackHalf2x16(WordsIn(page).at[offset / 4u + pair]);
 }
 
-// The f16 nearest to x, ties to even, as IEEE 754 converts; packHalf2x16 may round another way.
+// The f16 nearest to x, ties to even, as IEEE 754 converts; packHalf2x16 may round another way. Numbers beyond the range become the largest f16:
+// an infinity in a page would turn the sums of every query that gives it weight 0 into NaN.
 uint float_to_half(float x) {
   const uint bits = floatBitsToUint(x);
   const uint sign = (bits >> 16) & 0x8000u;
   const uint magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return sign | 0x7e00u;
-  if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // rounds to 65536 or more
+  if (magnitude >= 0x477ff000u) return sign | 0x7bffu;  // would round to 65536 or more
   if (magnitude < 0x33000001u) return sign;             // at most half of the smallest subnormal
   // Subnormal results shift further, so that their lowest bit weighs 2^-24.
   const uint exponent = magnitude >> 23;

@@ -69,12 +69,15 @@ class StepRecorder {
     std::vector<BufferSlice> sequences;
     for (const ScratchLayout::Range& range : tables.layout.sequences) sequences.push_back(tables.slice(range, plan.runs.size() * sizeof(SequenceInfo)));
     const BufferSlice rope[] = {tables.slice(tables.layout.rope[0], uint64_t{column_count} * model_.hyper.rope_dimension_count * sizeof(float))};
+    uint32_t most_slots = 0;
+    for (const ColumnInfo& column : plan.columns) most_slots = std::max(most_slots, column.slot + 1);
     const StepInput input{.column_count = column_count,
                           .column_tile = plan.column_tile,
                           .columns = tables.slice(tables.layout.columns, uint64_t{column_count} * sizeof(ColumnInfo)),
                           .sequences = sequences,
                           .rope = rope,
                           .pages = model_.cache->slabs(),
+                          .most_slots = most_slots,
                           .split_count = plan.split_count};
     QUIRE_ASSIGN(const Activation hidden, record_layers({encoder_, model_.variants}, model_.hyper, *model_.weights, model_.layers, input, *model_.scratch));
     return record_rows(plan, hidden);

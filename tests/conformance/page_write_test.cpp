@@ -64,7 +64,7 @@ float any_float(Random& random) {
     case 0: return random.grid(4, 0x1p-11f);            // ties between two halves
     case 1: return random.uniform(-6.2e-5f, 6.2e-5f);   // denormal halves
     case 2: return random.grid(0x1p-20f, 0x1p-25f);     // ties between denormal halves, and zero
-    case 3: return random.uniform(-1.4e5f, 1.4e5f);     // some become infinite halves
+    case 3: return random.uniform(-1.4e5f, 1.4e5f);     // some are beyond f16 and become its largest
     default: return random.uniform(-4, 4);
   }
 }

@@ -1,5 +1,7 @@
 #include "engine/device/reference/reference_pages.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -36,8 +38,11 @@ void write_codes(uint32_t format, std::byte* codes, std::span<const float> value
     std::memcpy(codes, values.data(), values.size_bytes());
     return;
   }
+  // Numbers beyond f16 become its largest: an infinity in a page would make NaN of every sum that gives it weight 0.
+  constexpr float kLargest = 65504.0f;
   for (size_t i = 0; i < values.size(); ++i) {
-    const uint16_t half = float_to_half(values[i]);
+    const float in_range = std::isnan(values[i]) ? values[i] : std::clamp(values[i], -kLargest, kLargest);
+    const uint16_t half = float_to_half(in_range);
     std::memcpy(codes + 2 * i, &half, 2);
   }
 }
