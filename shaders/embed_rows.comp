@@ -6,10 +6,10 @@
 // Out    args.dst f32 activation [width][column_count]. Tokens of other pieces of the table are left alone; padding columns get zeros from the
 //        piece with row_begin 0.
 // Grid   linear; an invocation owns one group of weights of one column, columns next to each other.
-// Spec   workgroup, LANES (height of a weight tile), COLUMN_TILE.
+// Spec   workgroup, TILE_ROWS (height of a weight tile), COLUMN_TILE.
 // Bytes  one row of weights and one column of dst a token.
 #include "shaders/common.glsl"
-layout(constant_id = 1) const uint LANES = 32;
+layout(constant_id = 1) const uint TILE_ROWS = 32;
 layout(constant_id = 2) const uint COLUMN_TILE = 1;
 #include "shaders/weights/weights.glsl"
 
@@ -35,13 +35,13 @@ void main() {
     return;
   }
   const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile = row / LANES * weight_tile_dwords(kWeightBlock, LANES, row_blocks);
+  const uint tile = first_word(row, weight_tile_dwords(kWeightBlock, TILE_ROWS, row_blocks));
 #if GROUP_AFFINE
-  const GroupScale group_scale = unpack_scale(WordsIn(args.weights), tile, row_blocks, group, row % LANES);
+  const GroupScale group_scale = unpack_scale(WordsIn(args.weights), tile, row_blocks, group, 0u);
 #endif
   for (uint step = 0u; step < GROUP_STEPS; ++step) {
     vec4 code[STEP_QUADS];
-    unpack_step(WordsIn(args.weights), tile, group, step, row % LANES, code);
+    unpack_step(WordsIn(args.weights), tile, group, step, 0u, code);
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
       precise float weight = code[i / 4u][i % 4u];
 #if GROUP_AFFINE

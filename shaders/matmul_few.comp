@@ -5,10 +5,10 @@
 // In     args.weights [rows][width] in lane tiles; args.src f32 [column_count][width]; args.bias f32 [dst_width] or 0;
 //        args.residual f32 [column_count][dst_width] or 0.
 // Out    args.dst f32 [column_count][dst_width], rows [row_offset, row_offset + rows).
-// Grid   x, y: tiles / TILES_PER_LANE; z: column_count / COLUMNS. A workgroup owns TILES_PER_LANE weight tiles and COLUMNS columns; an invocation
-//        owns one row of each of its tiles and every K_PARTS-th group of weights in it, so that an activation loaded once serves all its rows.
+// Grid   x, y: rows / (LANES * TILES_PER_LANE); z: column_count / COLUMNS. A workgroup owns TILES_PER_LANE times LANES rows and COLUMNS columns; an
+//        invocation owns every LANES-th of these rows and every K_PARTS-th group of weights in it, so that an activation loaded once serves all its rows.
 //        With SUBGROUP_BROADCAST a subgroup is exactly the LANES invocations of a part.
-// Spec   workgroup = LANES * K_PARTS.
+// Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES.
 // Sums   f32, one a row and column: the codes of a group in steps, then groups in order (each part every K_PARTS-th), then parts in order. The order
 //        depends on width, the weight type and K_PARTS alone.
 // Bytes  weights once a COLUMNS columns; src once a workgroup (from the cache after the first).
@@ -17,6 +17,7 @@ layout(constant_id = 1) const uint LANES = 32;
 layout(constant_id = 2) const uint COLUMNS = 1;
 layout(constant_id = 3) const uint TILES_PER_LANE = 1;
 layout(constant_id = 4) const uint K_PARTS = 1;
+layout(constant_id = 5) const uint TILE_ROWS = 32;
 #include "shaders/weights/weights.glsl"
 
 layout(push_constant) uniform Push { MatmulArgs args; };
@@ -30,7 +31,7 @@ shared float part_sums[K_PARTS > 1u ? K_PARTS * SUMS * LANES : 1u];
 WordsIn weights;
 uint lane;
 uint row_blocks;
-uint tile[TILES_PER_LANE];  // first word of each of its weight tiles
+uint tile[TILES_PER_LANE];  // where lane 0's row of each LANES rows starts
 uint column[COLUMNS];
 
 // One step's activations of a column, as the weights of the step lie. Elements from width on are zeros.
@@ -127,9 +128,9 @@ void main() {
 
   weights = WordsIn(args.weights);
   row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_dwords = weight_tile_dwords(kWeightBlock, LANES, row_blocks);
+  const uint tile_dwords = weight_tile_dwords(kWeightBlock, TILE_ROWS, row_blocks);
   // Past the last tile or column the last one is computed again and not stored, so that no lane takes another path.
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = min(first_tile + r, tile_count - 1u) * tile_dwords;
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_dwords);
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) column[c] = min(first_column + c, args.column_count - 1u);
   float sum[SUMS];
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = 0.0;

@@ -5,9 +5,9 @@
 // In     args.weights [rows][width] in lane tiles; args.src f32 activation [width][column_count]; args.bias f32 [dst_width] or 0;
 //        args.residual f32 activation [dst_width][column_count] or 0.
 // Out    args.dst f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows).
-// Grid   x, y: weight tiles / TILES_PER_LANE; z: column tiles. A workgroup owns TILES_PER_LANE weight tiles and one tile of columns; an invocation owns
-//        one row of each, unpacks a weight once and uses it for all columns of the tile.
-// Spec   workgroup = LANES * K_PARTS; COLUMN_TILE a multiple of 4.
+// Grid   x, y: rows / (LANES * TILES_PER_LANE); z: column tiles. A workgroup owns TILES_PER_LANE times LANES rows and one tile of columns; an invocation
+//        owns every LANES-th of these rows, unpacks a weight once and uses it for all columns of the tile.
+// Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4.
 // Sums   f32, one a row and column, elements in order (each part every K_PARTS-th group of weights), then parts in order. A column's sum does not
 //        depend on its place in the tile or on the other columns.
 // Bytes  weights once a column tile; src once a workgroup (from the cache after the first).
@@ -16,6 +16,7 @@ layout(constant_id = 1) const uint LANES = 32;
 layout(constant_id = 2) const uint COLUMN_TILE = 16;
 layout(constant_id = 3) const uint TILES_PER_LANE = 1;
 layout(constant_id = 4) const uint K_PARTS = 1;
+layout(constant_id = 5) const uint TILE_ROWS = 32;
 #include "shaders/weights/weights.glsl"
 
 layout(push_constant) uniform Push { MatmulArgs args; };
@@ -58,10 +59,10 @@ void main() {
   WordsIn weights = WordsIn(args.weights);
   const uint first_element = gl_WorkGroupID.z * args.width * COLUMN_TILE;
   const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_dwords = weight_tile_dwords(kWeightBlock, LANES, row_blocks);
+  const uint tile_dwords = weight_tile_dwords(kWeightBlock, TILE_ROWS, row_blocks);
   // Past the last tile the last one is computed again and not stored, so that no lane takes another path.
   uint tile[TILES_PER_LANE];
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = min(first_tile + r, tile_count - 1u) * tile_dwords;
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_dwords);
   vec4 sum[SUMS];
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
 

@@ -37,14 +37,14 @@ constexpr AddressField kGatherColumns[] = {REQUIRED(GatherColumnsArgs, src, kRea
 constexpr AddressField kArgmax[] = {REQUIRED(ArgmaxArgs, logits, kRead), REQUIRED(ArgmaxArgs, results, kWrite)};
 constexpr AddressField kTopK[] = {REQUIRED(TopKArgs, logits, kRead), REQUIRED(TopKArgs, results, kWrite)};
 
-// Specialization constants by name. `workgroup` is local_size_x; `lanes` is the height of a weight tile, one row a lane; `column_tile` is the
+// Specialization constants by name. `workgroup` is local_size_x; `lanes` is how many rows lie side by side, one a lane; `tile_rows` is the height of a weight tile; `column_tile` is the
 // tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
 // `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `split_slots` the slots of one attention split; `group_heads` how many
 // query heads of a K/V head one reading of K and V serves; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once.
-constexpr std::string_view kSpecEmbed[] = {"workgroup", "lanes", "column_tile"};
+constexpr std::string_view kSpecEmbed[] = {"workgroup", "tile_rows", "column_tile"};
 constexpr std::string_view kSpecNorm[] = {"workgroup", "column_tile"};
-constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts"};
-constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts"};
+constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts", "tile_rows"};
+constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts", "tile_rows"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs"};
 constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots"};

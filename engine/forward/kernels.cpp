@@ -21,7 +21,7 @@ Status check_weights(const WeightMatrix& weights, const char* what) {
 
 /// A part's bytes in the device's layout, exactly.
 Result<BufferSlice> weight_slice(Recorder r, const WeightPart& part, uint32_t width) {
-  return first_bytes(part.slice, packed_bytes(r.variants.weight_layout, r.variants.lanes, part.type, part.row_count, width), "weights");
+  return first_bytes(part.slice, packed_bytes(r.variants.weight_layout, r.variants.tile_rows, part.type, part.row_count, width), "weights");
 }
 
 struct MatmulOperands {
@@ -35,7 +35,7 @@ struct MatmulOperands {
 Status record_matmul_many(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args,
                           uint32_t column_tile, Work work) {
   const VariantSet& v = r.variants;
-  const KernelVariant kernel{KernelId::matmul_many, part.type, {v.lanes * v.many_k_parts, v.lanes, column_tile, v.many_tiles_per_lane, v.many_k_parts}};
+  const KernelVariant kernel{KernelId::matmul_many, part.type, {v.lanes * v.many_k_parts, v.lanes, column_tile, v.many_tiles_per_lane, v.many_k_parts, v.tile_rows}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   const uint32_t column_tiles = args.column_count / column_tile;
   work.bytes += weights.size_bytes * column_tiles;
@@ -50,7 +50,7 @@ Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperand
   const uint32_t columns = ceil_div(args.column_count, column_groups);
   // Accumulators of all columns and rows share the registers, but an activation should still serve a few rows.
   const uint32_t tiles_per_lane = std::max(v.few_tiles_per_lane / columns, ceil_div(v.few_tiles_per_lane, 2u));
-  const KernelVariant kernel{KernelId::matmul_few, part.type, {v.lanes * v.few_k_parts, v.lanes, columns, tiles_per_lane, v.few_k_parts}};
+  const KernelVariant kernel{KernelId::matmul_few, part.type, {v.lanes * v.few_k_parts, v.lanes, columns, tiles_per_lane, v.few_k_parts, v.tile_rows}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   work.bytes += weights.size_bytes * column_groups;
   return record(r, kernel, args, {weights, operands.src, operands.dst, operands.residual, operands.bias},
@@ -71,7 +71,7 @@ Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice colu
                              .row_count = part.row_count, .scale = scale};
     const uint64_t invocations = uint64_t{ceil_div(table.width, unpack_group_elements(part.type))} * dst.column_count;
     const Work work{.bytes = out.size_bytes + dst.column_count * weights.size_bytes / part.row_count, .macs = out.size_bytes / 4};
-    QUIRE_TRY(record(r, {KernelId::embed_rows, part.type, {workgroup, r.variants.lanes, dst.column_tile}}, args, {weights, column_infos, out},
+    QUIRE_TRY(record(r, {KernelId::embed_rows, part.type, {workgroup, r.variants.tile_rows, dst.column_tile}}, args, {weights, column_infos, out},
                      linear_grid(ceil_div<uint64_t>(invocations, workgroup)), work));
   }
   return {};

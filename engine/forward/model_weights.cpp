@@ -66,18 +66,18 @@ class WeightPlanner {
  private:
   uint64_t piece_bytes(const WeightPlan::Piece& piece) const {
     if (piece.vector) return uint64_t{piece.width} * sizeof(float);
-    return packed_bytes(limits_.weight_layout, variants_.lanes, piece.type, piece.row_count, piece.width);
+    return packed_bytes(limits_.weight_layout, variants_.tile_rows, piece.type, piece.row_count, piece.width);
   }
 
   Status cut(WeightPlan::Matrix& matrix) const {
     std::vector<WeightPlan::Piece> pieces;
     for (WeightPlan::Piece& whole : matrix.pieces) {
-      const uint64_t tile_bytes = packed_bytes(limits_.weight_layout, variants_.lanes, whole.type, variants_.lanes, whole.width);
+      const uint64_t tile_bytes = packed_bytes(limits_.weight_layout, variants_.tile_rows, whole.type, variants_.tile_rows, whole.width);
       const uint64_t most_tiles = limits_.max_buffer_bytes / tile_bytes;
       if (most_tiles == 0)
-        return make_error(Code::unsupported, "%u rows of %llu bytes do not fit the device's largest buffer of %llu bytes", variants_.lanes,
-                          static_cast<unsigned long long>(tile_bytes / variants_.lanes), static_cast<unsigned long long>(limits_.max_buffer_bytes));
-      const auto most_rows = static_cast<uint32_t>(std::min<uint64_t>(most_tiles * variants_.lanes, UINT32_MAX));
+        return make_error(Code::unsupported, "%u rows of %llu bytes do not fit the device's largest buffer of %llu bytes", variants_.tile_rows,
+                          static_cast<unsigned long long>(tile_bytes / variants_.tile_rows), static_cast<unsigned long long>(limits_.max_buffer_bytes));
+      const auto most_rows = static_cast<uint32_t>(std::min<uint64_t>(most_tiles * variants_.tile_rows, UINT32_MAX));
       for (uint32_t row = 0; row < whole.row_count; row += std::min(most_rows, whole.row_count - row)) {
         const uint32_t count = std::min(most_rows, whole.row_count - row);
         pieces.push_back({.type = whole.type, .width = whole.width, .row_begin = whole.row_begin + row, .row_count = count,
@@ -131,15 +131,15 @@ class WeightUploader {
   Status upload(const WeightPlan::Piece& piece) {
     if (piece.vector) return upload_vector(piece);
     const uint64_t row_bytes = file_row_bytes(piece.type, piece.width);
-    const auto tiles_per_round = static_cast<uint32_t>(std::max<uint64_t>(1, kStagingBytes / (row_bytes * variants_.lanes)));
-    const uint32_t rows_per_round = tiles_per_round * variants_.lanes;
+    const auto tiles_per_round = static_cast<uint32_t>(std::max<uint64_t>(1, kStagingBytes / (row_bytes * variants_.tile_rows)));
+    const uint32_t rows_per_round = tiles_per_round * variants_.tile_rows;
     for (uint32_t row = 0; row < piece.row_count; row += std::min(rows_per_round, piece.row_count - row)) {
       const uint32_t count = std::min(rows_per_round, piece.row_count - row);
       rows_.resize(count * row_bytes);
       QUIRE_TRY(read_rows(piece, row, count, row_bytes));
-      packed_.resize(packed_bytes(device_.limits().weight_layout, variants_.lanes, piece.type, count, piece.width));
-      pack_rows(device_.limits().weight_layout, variants_.lanes, piece.type, count, piece.width, rows_, packed_);
-      const uint64_t offset = piece.offset_bytes + packed_bytes(device_.limits().weight_layout, variants_.lanes, piece.type, row, piece.width);
+      packed_.resize(packed_bytes(device_.limits().weight_layout, variants_.tile_rows, piece.type, count, piece.width));
+      pack_rows(device_.limits().weight_layout, variants_.tile_rows, piece.type, count, piece.width, rows_, packed_);
+      const uint64_t offset = piece.offset_bytes + packed_bytes(device_.limits().weight_layout, variants_.tile_rows, piece.type, row, piece.width);
       QUIRE_TRY(put(piece.buffer, offset));
     }
     return {};

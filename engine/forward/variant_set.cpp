@@ -17,6 +17,7 @@ VariantSet cpu_variants(const Limits& limits) {
   v.many_column_tile = 16;
   v.many_tiles_per_lane = 4;
   v.few_tiles_per_lane = 8;
+  v.tile_rows = v.lanes * v.few_tiles_per_lane;  // a workgroup reads a tile from its beginning to its end
   v.norm_workgroup = 32;
   v.attend_prefill_workgroup = std::min(v.lanes, v.many_column_tile);
   v.attend_decode_workgroup = v.lanes;
@@ -31,6 +32,7 @@ VariantSet gpu_variants(const Limits& limits) {
   VariantSet v;
   v.lanes = std::clamp(std::bit_floor(std::max(limits.subgroup_size, 1u)), 16u, 64u);
   if (limits.subgroup_size <= 1) v.lanes = 32;
+  v.tile_rows = v.lanes;
   v.few_k_parts = most / v.lanes;
   v.many_k_parts = 1;
   v.norm_workgroup = most;
@@ -51,9 +53,9 @@ VariantSet choose_variants(const Limits& limits) {
 std::string VariantSet::describe() const {
   char text[512];
   std::snprintf(text, sizeof text,
-                "lanes %u; many: %u columns, %u tiles, %u parts; few: up to %u columns, %u tiles, %u parts; norm %u; attend prefill %u, decode %u, splits of %u; "
+                "lanes %u, tiles of %u rows; many: %u columns, %u tiles, %u parts; few: up to %u columns, %u tiles, %u parts; norm %u; attend prefill %u, decode %u, splits of %u; "
                 "elementwise %u; search %u",
-                lanes, many_column_tile, many_tiles_per_lane, many_k_parts, few_max_columns, few_tiles_per_lane, few_k_parts, norm_workgroup,
+                lanes, tile_rows, many_column_tile, many_tiles_per_lane, many_k_parts, few_max_columns, few_tiles_per_lane, few_k_parts, norm_workgroup,
                 attend_prefill_workgroup, attend_decode_workgroup, split_slots, elementwise_workgroup, search_workgroup);
   return text;
 }

@@ -17,15 +17,15 @@ uint32_t file_block_bytes(WeightType type);
 /// Bytes of one row of `width` elements in the file. Requires: width is a multiple of file_block_elements(type).
 uint64_t file_row_bytes(WeightType type, uint64_t width);
 
-/// Bytes of `rows` rows in the device's layout; lane_tiles pads rows to a multiple of `lanes`.
-uint64_t packed_bytes(WeightLayout layout, uint32_t lanes, WeightType type, uint64_t rows, uint64_t width);
+/// Bytes of `rows` rows in the device's layout; lane_tiles pads rows to a multiple of `tile_rows`.
+uint64_t packed_bytes(WeightLayout layout, uint32_t tile_rows, WeightType type, uint64_t rows, uint64_t width);
 
 /// Weights that kernels unpack at once (GROUP_ELEMENTS of shaders/weights/): the unit of embed_rows' grid.
 uint32_t unpack_group_elements(WeightType type);
 
 /// Rearranges `row_count` rows from file blocks. Requires: file_rows holds exactly row_count rows; packed has packed_bytes(...) bytes.
 /// Padding rows and padding elements become zero.
-void pack_rows(WeightLayout layout, uint32_t lanes, WeightType type, uint32_t row_count, uint32_t width, std::span<const std::byte> file_rows,
+void pack_rows(WeightLayout layout, uint32_t tile_rows, WeightType type, uint32_t row_count, uint32_t width, std::span<const std::byte> file_rows,
                std::span<std::byte> packed);
 
 }  // namespace quire

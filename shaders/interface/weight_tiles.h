@@ -1,9 +1,9 @@
 /* How a weight matrix lies in device memory when its layout is lane_tiles: the only place that does address arithmetic in it.
  * The host packs with it (engine/forward/weight_layout.cpp), kernels read with it.
  *
- * A tile is `lanes` consecutive rows, one row a lane; the last tile is padded with zero rows. Tiles follow each other. Inside a tile:
- *   codes  [block][code dword][lane]           one 32-bit word a lane, so that neighbouring lanes read neighbouring words
- *   scales [pair of 16-bit scales][lane]       the scales of all blocks of a row, in order, two to a word (the last may stand alone)
+ * A tile is `tile_rows` consecutive rows; the last tile is padded with zero rows. Tiles follow each other. Inside a tile:
+ *   codes  [block][code dword][row]           one 32-bit word a row: a lane owns a row, so neighbouring lanes read neighbouring words
+ *   scales [pair of 16-bit scales][row]       the scales of all blocks of a row, in order, two to a word (the last may stand alone)
  * A block is what the model file calls a block (for f32 and f16, which have none: as many weights as fill four words). Its bytes are not changed:
  * the file's block is CODE_OFFSET bytes of scales, 4 * CODE_DWORDS bytes of codes, and scales again up to its end.
  * The last block of a row is padded with zero bytes where the row's width is no multiple of it. */
@@ -47,18 +47,18 @@ struct WeightBlock {
 SHARED_FN uint32 weight_row_blocks(uint32 width, uint32 elements) { return (width + elements - 1u) / elements; }
 
 /* Words of one tile. Fits 32 bits for every matrix that fits a buffer. */
-SHARED_FN uint32 weight_tile_dwords(WeightBlock block, uint32 lanes, uint32 row_blocks) {
-  return lanes * (row_blocks * block.code_dwords + (row_blocks * block.scales + 1u) / 2u);
+SHARED_FN uint32 weight_tile_dwords(WeightBlock block, uint32 tile_rows, uint32 row_blocks) {
+  return tile_rows * (row_blocks * block.code_dwords + (row_blocks * block.scales + 1u) / 2u);
 }
 
-/* Word, from the tile's start, of code word `dword` of block `index` in the row of `lane`; one word further is the next lane. */
-SHARED_FN uint32 weight_code_dword(WeightBlock block, uint32 lanes, uint32 index, uint32 dword, uint32 lane) {
-  return (index * block.code_dwords + dword) * lanes + lane;
+/* Word, from the tile's start, of code word `dword` of block `index` in row `row` of the tile; one word further is the next row. */
+SHARED_FN uint32 weight_code_dword(WeightBlock block, uint32 tile_rows, uint32 index, uint32 dword, uint32 row) {
+  return (index * block.code_dwords + dword) * tile_rows + row;
 }
 
 /* Word that holds 16-bit scale number `scale` (block index * block.scales + scale within the block) of the row; even ones in its low half. */
-SHARED_FN uint32 weight_scale_dword(WeightBlock block, uint32 lanes, uint32 row_blocks, uint32 scale, uint32 lane) {
-  return (row_blocks * block.code_dwords + scale / 2u) * lanes + lane;
+SHARED_FN uint32 weight_scale_dword(WeightBlock block, uint32 tile_rows, uint32 row_blocks, uint32 scale, uint32 row) {
+  return (row_blocks * block.code_dwords + scale / 2u) * tile_rows + row;
 }
 
 #ifdef __cplusplus

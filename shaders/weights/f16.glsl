@@ -8,7 +8,7 @@ const WeightBlock kWeightBlock = WeightBlock(WEIGHT_F16_ELEMENTS, WEIGHT_F16_COD
 uint quad_element(uint step, uint quad) { return 4u * quad; }
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
-  const uint word = tile + weight_code_dword(kWeightBlock, LANES, group, 0u, lane);
+  const uint word = tile + weight_code_dword(kWeightBlock, TILE_ROWS, group, 0u, lane);
   [[unroll]] for (uint i = 0u; i < 2u; ++i)
-    code[i] = vec4(unpackHalf2x16(weights.at[word + 2u * i * LANES]), unpackHalf2x16(weights.at[word + (2u * i + 1u) * LANES]));
+    code[i] = vec4(unpackHalf2x16(weights.at[word + 2u * i * TILE_ROWS]), unpackHalf2x16(weights.at[word + (2u * i + 1u) * TILE_ROWS]));
 }

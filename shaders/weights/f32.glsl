@@ -8,6 +8,6 @@ const WeightBlock kWeightBlock = WeightBlock(WEIGHT_F32_ELEMENTS, WEIGHT_F32_COD
 uint quad_element(uint step, uint quad) { return 0u; }
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
-  const uint word = tile + weight_code_dword(kWeightBlock, LANES, group, 0u, lane);
-  [[unroll]] for (uint i = 0u; i < 4u; ++i) code[0][i] = uintBitsToFloat(weights.at[word + i * LANES]);
+  const uint word = tile + weight_code_dword(kWeightBlock, TILE_ROWS, group, 0u, lane);
+  [[unroll]] for (uint i = 0u; i < 4u; ++i) code[0][i] = uintBitsToFloat(weights.at[word + i * TILE_ROWS]);
 }

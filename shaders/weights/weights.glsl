@@ -4,9 +4,9 @@
 //   GROUP_AFFINE       1: weight = scale * code + offset; 0: weight = code
 //   kWeightBlock       the shape of its blocks (weight_tiles.h)
 //   quad_element()     the first element, within the group, of a step's quad
-//   unpack_step()      the codes of a step of `lane`'s row in the tile that starts at word `tile`
+//   unpack_step()      the codes of a step of the row `lane` rows after the one that starts at word `tile` (first_word)
 //   unpack_scale()     the group's scale and offset (only where GROUP_AFFINE)
-// Kernels put LANES, the height of a tile, before the include.
+// Kernels put TILE_ROWS, the height of a tile, before the include.
 #ifndef QUIRE_WEIGHTS_GLSL
 #define QUIRE_WEIGHTS_GLSL
 
@@ -28,6 +28,9 @@ struct GroupScale {
 #else
 #error "compile with -DWEIGHT_TYPE_<NAME>"
 #endif
+
+// Word at which row `row` of a matrix starts; the rows after it in the same tile follow word by word.
+uint first_word(uint row, uint tile_dwords) { return row / TILE_ROWS * tile_dwords + row % TILE_ROWS; }
 
 const uint STEP_ELEMENTS = 4u * STEP_QUADS;
 const uint GROUP_STEPS = GROUP_ELEMENTS / STEP_ELEMENTS;

@@ -39,6 +39,7 @@ std::vector<VariantSet> variant_sets() {
   const VariantSet& chosen = test_devices().chosen;
   VariantSet shared_rows = chosen;
   shared_rows.lanes = 16;
+  shared_rows.tile_rows = 16;
   shared_rows.few_k_parts = 4;
   shared_rows.few_tiles_per_lane = 1;
   shared_rows.many_k_parts = 1;
@@ -47,6 +48,7 @@ std::vector<VariantSet> variant_sets() {
   shared_rows.attend_prefill_workgroup = 8;
   VariantSet tall = chosen;
   tall.lanes = 8;
+  tall.tile_rows = 16;  // a workgroup of three times eight rows starts inside a tile
   tall.few_tiles_per_lane = 3;
   tall.few_k_parts = 1;
   tall.few_max_columns = 2;

@@ -65,10 +65,10 @@ std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row)
 
 PlacedMatrix::PlacedMatrix(CaseMemory& memory, const TestMatrix& matrix) : memory_(memory), matrix_{matrix.rows, matrix.width, {}} {
   const WeightLayout layout = memory.device().device().limits().weight_layout;
-  const uint32_t lanes = memory.device().variants().lanes;
+  const uint32_t tile_rows = memory.device().variants().tile_rows;
   for (const TestPart& part : matrix.parts) {
-    std::vector<std::byte> packed(packed_bytes(layout, lanes, part.type, part.row_count, matrix.width));
-    pack_rows(layout, lanes, part.type, part.row_count, matrix.width, part.file_rows, packed);
+    std::vector<std::byte> packed(packed_bytes(layout, tile_rows, part.type, part.row_count, matrix.width));
+    pack_rows(layout, tile_rows, part.type, part.row_count, matrix.width, part.file_rows, packed);
     regions_.push_back(memory.add(packed));
     matrix_.parts.push_back({part.type, {}, part.row_begin, part.row_count});
   }

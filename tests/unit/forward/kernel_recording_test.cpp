@@ -41,7 +41,7 @@ TEST_CASE("kernels: a matrix whose width is not its source's is refused, and not
 
 TEST_CASE("kernels: weights that are too short for their rows are refused") {
   NullRecording r;
-  const uint64_t bytes = packed_bytes(r.variants.weight_layout, r.variants.lanes, WeightType::q8_0, 16, 64);
+  const uint64_t bytes = packed_bytes(r.variants.weight_layout, r.variants.tile_rows, WeightType::q8_0, 16, 64);
   const WeightMatrix weights{16, 64, {{WeightType::q8_0, r.buffer.slice(0, bytes - 4), 0, 16}}};
   CHECK(record_matmul(r.recorder, weights, r.activation(64, 1), r.activation(16, 1)).code() == Code::invalid_argument);
 }

@@ -49,8 +49,8 @@ std::vector<float> multiply(Device& device, const Case& c) {
   std::mt19937 random(kSeed);
   const VariantSet variants = choose_variants(device.limits());
   const std::vector<std::byte> rows = random_rows(c.type, random);
-  std::vector<std::byte> packed(packed_bytes(variants.weight_layout, variants.lanes, c.type, kRows, kWidth));
-  pack_rows(variants.weight_layout, variants.lanes, c.type, kRows, kWidth, rows, packed);
+  std::vector<std::byte> packed(packed_bytes(variants.weight_layout, variants.tile_rows, c.type, kRows, kWidth));
+  pack_rows(variants.weight_layout, variants.tile_rows, c.type, kRows, kWidth, rows, packed);
   std::vector<float> x(size_t{kWidth} * c.columns);
   for (float& value : x) value = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
 
