@@ -98,6 +98,7 @@ void add_devices(CLI::App& app, Outcome& outcome) {
   auto json = std::make_shared<bool>(false);
   CLI::App* verb = app.add_subcommand("devices", "list the devices of every backend, and why some are refused");
   add_json(*verb, *json);
+  verb->footer("\nExample:\n  quire devices --json");
   verb->callback([json, &outcome] { outcome = devices(*json); });
 }
 

@@ -32,7 +32,9 @@ struct SamplingFlags {
 
 void add_model(CLI::App& verb, ModelFlags& flags);
 void add_device(CLI::App& verb, ModelFlags& flags);
-/// Context, chunk, page formats, budget.
+/// Context and page formats: what the bytes of a timeline follow from.
+void add_timeline(CLI::App& verb, ModelFlags& flags);
+/// The same, chunk and budget.
 void add_cache(CLI::App& verb, ModelFlags& flags);
 void add_sampling(CLI::App& verb, SamplingFlags& flags);
 void add_json(CLI::App& verb, bool& json);

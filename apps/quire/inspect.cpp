@@ -119,7 +119,7 @@ void add_inspect(CLI::App& app, Outcome& outcome) {
   CLI::App* verb = app.add_subcommand("inspect", "metadata, tensors and memory of a model file, and whether it runs here (exit code 0 if so)");
   add_model(*verb, flags->model);
   add_device(*verb, flags->model);
-  add_cache(*verb, flags->model);
+  add_timeline(*verb, flags->model);
   add_json(*verb, flags->json);
   verb->footer("\nExample:\n  quire inspect smollm2 -c 4096 --kv f32");
   verb->callback([flags, &outcome] { outcome = inspect(*flags); });

@@ -54,10 +54,12 @@ Outcome write_floats(const std::string& path, const float* values, size_t count)
   }
   written = std::fflush(file) == 0 && written;
   if (file != stdout) written = std::fclose(file) == 0 && written;
+  if (!written && file == stdout && errno == EPIPE) return failure(kExitPipeClosed, "");
   return written ? Outcome{} : failure(kExitRuntime, "cannot write all of " + path + ": " + std::strerror(errno));
 }
 
 Outcome logits(const LogitsFlags& flags) {
+  if (flags.json && flags.out == "-") return failure(kExitUsage, "--json and --out - would both write to stdout");
   std::string text;
   std::vector<uint32_t> ids;
   QUIRE_APP_TRY(read_all_input(text));
@@ -82,7 +84,7 @@ Outcome logits(const LogitsFlags& flags) {
   quire_model_info info = quire_cpp::sized<quire_model_info>();
   static_cast<void>(quire_model_get_info(model.get(), &info));
   QUIRE_APP_TRY(write_floats(flags.out, values, size_t{positions} * info.vocabulary));
-  if (!flags.json || flags.out == "-") return {};
+  if (!flags.json) return {};
   std::vector<size_t> largest;
   for (uint32_t p = 0; p < positions; ++p) {
     const float* row = values + size_t{p} * info.vocabulary;
@@ -99,7 +101,7 @@ void add_logits(CLI::App& app, Outcome& outcome) {
   add_model(*verb, flags->model);
   verb->add_option("--out", flags->out, "the file; - is stdout")->required();
   verb->add_option("--last", flags->last, "logits after each of this many last ids")->check(CLI::Range(1, INT32_MAX))->capture_default_str();
-  verb->add_option("--decode", flags->decode, "this many last ids go through decode steps, one at a time")->check(CLI::Range(0, INT32_MAX));
+  verb->add_option("--decode", flags->decode, "this many last ids go through the one-token kernels, as generated ones do")->check(CLI::Range(0, INT32_MAX));
   add_device(*verb, flags->model);
   add_cache(*verb, flags->model);
   add_json(*verb, flags->json);

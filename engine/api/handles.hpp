@@ -89,9 +89,13 @@ struct quire_session {
 };
 
 struct quire_step {
-  quire_step(quire::api::HostMemory& host_memory, quire::Step begun, std::span<quire_session* const> in_it)
-      : memory(host_memory), step(std::move(begun)), sessions(in_it.begin(), in_it.end(), &memory) {}
-  quire::api::HostMemory& memory;            ///< the engine's
+  quire_step(const quire::api::HostMemory& host_memory, quire::Step begun, std::span<quire_session* const> given)
+      : memory(host_memory), step(std::move(begun)), sessions(&memory) {
+    sessions.reserve(given.size());
+    for (quire_session* session : given)
+      if (session->session->in_step()) sessions.push_back(session);
+  }
+  quire::api::HostMemory memory;             ///< a copy: once finished, a step may outlive its engine
   quire::api::ErrorSlot error;
   std::optional<quire::Step> step;           ///< empty once finished or cancelled
   std::pmr::vector<quire_session*> sessions; ///< marked in_step

@@ -202,7 +202,7 @@ quire_status quire_step_begin(quire_session* const* sessions, size_t count, quir
     QUIRE_ASSIGN(Step begun, Step::begin(list));
     HostMemory& memory = all[0]->model.engine.memory;
     *step = memory.create<quire_step>(memory, std::move(begun), all);
-    for (quire_session* session : all) session->in_step = true;
+    for (quire_session* session : (*step)->sessions) session->in_step = true;
     return {};
   });
 }

@@ -63,7 +63,7 @@ class Model {
   /// Bytes for one sequence of `context` tokens in `formats`.
   MemoryPrediction memory_prediction(uint32_t context, PageFormats formats) const;
   CacheMemory cache_memory() const;
-  /// Pages and bytes that one session holds now: see Session.
+  /// One a kind of layer: which layers share pages, and what their attention sees.
   std::span<const CacheGroup> cache_groups() const;
 
   struct Impl;

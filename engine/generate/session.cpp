@@ -68,6 +68,7 @@ Status Session::append(std::span<const uint32_t> tokens, Phase phase) {
   impl_->phases.reserve(impl_->phases.size() + tokens.size());
   impl_->tokens.insert(impl_->tokens.end(), tokens.begin(), tokens.end());
   impl_->phases.insert(impl_->phases.end(), tokens.size(), phase);
+  impl_->request = impl_->next_request;
   impl_->forget_results();
   return {};
 }
@@ -85,12 +86,17 @@ Status Session::truncate(uint32_t length) {
   return {};
 }
 
-Status Session::reset() { return truncate(0); }
+Status Session::reset() {
+  QUIRE_TRY(truncate(0));
+  impl_->request = impl_->next_request = OutputRequest{};
+  return {};
+}
 
 std::span<const uint32_t> Session::tokens() const { return impl_->tokens; }
 uint32_t Session::computed() const { return impl_->computed; }
 uint32_t Session::pending() const { return static_cast<uint32_t>(impl_->tokens.size()) - impl_->computed; }
-void Session::request(const OutputRequest& request) { impl_->request = request; }
+void Session::request(const OutputRequest& request) { impl_->next_request = request; }
+bool Session::in_step() const { return impl_->in_step; }
 Model& Session::model() { return *impl_->model; }
 
 uint32_t Session::logits_positions() const {

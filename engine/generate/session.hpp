@@ -41,13 +41,16 @@ class Session {
   Status append(std::span<const uint32_t> tokens, Phase phase);
   /// Forgets every token from `length` on, computed or not. On error: invalid_argument, busy.
   Status truncate(uint32_t length);
-  /// truncate(0) and no memory of what was: as a new session. Also clears a failed state.
+  /// truncate(0) and no memory of what was, requests included: as a new session. On error: busy.
   Status reset();
 
   std::span<const uint32_t> tokens() const;
   uint32_t computed() const;             ///< tokens whose K and V are in pages
   uint32_t pending() const;              ///< appended and not computed
+  /// Takes effect with the next append.
   void request(const OutputRequest& request);
+  /// Whether a step has begun and not finished that computes tokens of this session.
+  bool in_step() const;
   /// Logits after each of the last logits_positions() tokens: f32 [positions][vocabulary], valid until the next append, truncate or step.
   /// On error: invalid_argument (pending tokens, or nothing computed since the last change), device_lost.
   Result<std::span<const float>> logits();
@@ -80,7 +83,7 @@ class Step {
 
   /// True when finish() will not wait. On error: device_lost.
   Result<bool> poll();
-  /// Waits for the device; the sessions then hold the new tokens. On error: timeout (call again), device_lost, non_finite.
+  /// Waits for the device; the sessions then hold the new tokens. On error: timeout (call again), device_lost.
   Status finish(std::chrono::nanoseconds timeout);
   /// Drops the step's effects: sessions are as before begin. The device may still be busy with it.
   void cancel();

@@ -13,7 +13,8 @@ struct Session::Impl {
   std::vector<uint32_t> tokens;
   std::vector<Phase> phases;             ///< one a token
   uint32_t computed = 0;
-  OutputRequest request;
+  OutputRequest request;                 ///< for the tokens appended since the last append
+  OutputRequest next_request;            ///< from the next append on
   bool in_step = false;
 
   /// Results of the newest token; valid while `result_length` equals computed and nothing is pending.

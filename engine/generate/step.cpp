@@ -29,6 +29,27 @@ struct Step::State {
 
 namespace {
 
+/// Takes reservations back unless the step was submitted, whichever way begin() is left.
+class Reservations {
+ public:
+  Reservations(Model::Impl& model, size_t most) : model_(model) { sequences_.reserve(most); }
+  Reservations(const Reservations&) = delete;
+  Reservations& operator=(const Reservations&) = delete;
+  ~Reservations() {
+    for (const SeqId sequence : sequences_) model_.cache->cancel(sequence, model_.device->last_submitted());
+  }
+  Status reserve(SeqId sequence, uint32_t count, Encoder& encoder) {
+    QUIRE_TRY(model_.cache->reserve(sequence, count, encoder));
+    sequences_.push_back(sequence);  // its place was made by the constructor
+    return {};
+  }
+  void keep() { sequences_.clear(); }
+
+ private:
+  Model::Impl& model_;
+  std::vector<SeqId> sequences_;
+};
+
 bool completes_session(const StepRun& run) { return run.first_token + run.token_count == run.session->impl().tokens.size(); }
 bool host_wants_logits(const StepRun& run) { return run.session->impl().request.logits_last > 1; }
 
@@ -168,7 +189,12 @@ Result<Step> Step::begin(std::span<Session* const> sessions) {
 
   uint64_t host_rows = 0, argmax_rows = 0;
   state->for_each_run([&](FamilyPlan&, StepRun& run) {
-    if (host_wants_logits(run)) host_rows += run.logits_count();
+    if (host_wants_logits(run)) {
+      host_rows += run.logits_count();
+      // finish() allocates nothing, so that it cannot stop half-way.
+      Session::Impl& session = run.session->impl();
+      session.host_logits.reserve(session.host_logits.size() + size_t{run.logits_count()} * model.hyper.vocabulary_size);
+    }
     if (completes_session(run) && run.logits_count() > 0) ++argmax_rows;
   });
   state->logits_offset_bytes = argmax_rows * sizeof(ArgmaxResult);
@@ -178,25 +204,20 @@ Result<Step> Step::begin(std::span<Session* const> sessions) {
   }
 
   Encoder encoder = model.device->encoder();
-  std::vector<SeqId> reserved;
+  Reservations reservations(model, sessions.size());
   const auto record = [&]() -> Result<uint64_t> {
     for (const FamilyPlan& plan : state->plans)
       for (const StepRun& run : plan.runs) {
         const SeqId sequence = run.session->impl().sequence;
-        QUIRE_TRY(model.cache->reserve(sequence, run.token_count, encoder));
-        reserved.push_back(sequence);
+        QUIRE_TRY(reservations.reserve(sequence, run.token_count, encoder));
         QUIRE_TRY(model.cache->upload_tables(sequence, encoder));
       }
     StepRecorder recorder(model, encoder, state->readback, state->logits_offset_bytes);
     for (FamilyPlan& plan : state->plans) QUIRE_TRY(recorder.record(plan));
     return model.device->submit(std::move(encoder));
   };
-  Result<uint64_t> submitted = record();
-  if (!submitted.ok()) {
-    for (const SeqId sequence : reserved) model.cache->cancel(sequence, model.device->last_submitted());
-    return std::move(submitted).error();
-  }
-  state->timeline_value = *submitted;
+  QUIRE_ASSIGN(state->timeline_value, record());
+  reservations.keep();
   state->active = true;
   model.in_step = true;
   state->for_each_run([](FamilyPlan&, StepRun& run) { run.session->impl().in_step = true; });

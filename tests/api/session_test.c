@@ -1,4 +1,6 @@
 /* Sessions: timelines, logits, sampling, shortage. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "check.h"
@@ -186,8 +188,48 @@ static void shortage_of_pages(const backend *on) {
   close_engine(engine);
 }
 
+typedef struct canceller {
+  quire_session *session;
+  atomic_bool stop;
+} canceller;
+
+static void *cancel_again_and_again(void *user) {
+  canceller *c = user;
+  while (!atomic_load(&c->stop)) quire_session_cancel(c->session);
+  return NULL;
+}
+
+static void cancel_from_another_thread(const backend *on) {
+  quire_engine *engine = open_engine(on, NULL);
+  const quire_model_options options = {.struct_size = sizeof options, .chunk = 1};
+  quire_model *model = open_tiny_model(engine, &options);
+  quire_session *session = open_session(model);
+  NEED();
+  uint32_t many[100];
+  for (size_t i = 0; i < 100; ++i) many[i] = (uint32_t)(7 * i % kVocabulary);
+  CHECK_OK(quire_session_append(session, many, 100, QUIRE_PHASE_PROMPT), quire_session_last_error(session));
+  canceller other = {.session = session};
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, cancel_again_and_again, &other) == 0);
+  NEED();
+  quire_status status = QUIRE_OK;
+  for (int run = 0; run < 1000 && status == QUIRE_OK && counts_of(session).pending > 0; ++run) status = quire_session_run(session, NULL, NULL);
+  CHECK(status == QUIRE_CANCELLED);
+  atomic_store(&other.stop, 1);
+  CHECK(pthread_join(thread, NULL) == 0);
+  CHECK(counts_of(session).computed + counts_of(session).pending == 100);
+  status = quire_session_run(session, NULL, NULL);
+  if (status == QUIRE_CANCELLED) status = quire_session_run(session, NULL, NULL); /* the last request was still waiting */
+  CHECK(status == QUIRE_OK);
+  CHECK(counts_of(session).pending == 0);
+  close_session(session);
+  close_model(model);
+  close_engine(engine);
+}
+
 const test_case session_cases[] = {{"api: a timeline grows, is cut and refuses what it cannot hold, unchanged", timeline, 1},
                                    {"api: a fresh or reset session computes the same bits whatever ran before", logits_and_reset, 1},
                                    {"api: sampling obeys its filters, and depends on seed and position alone", sampling, 1},
                                    {"api: out of pages is an answer to the session that asked, and the next call is right", shortage_of_pages, 1},
+                                   {"api: a cancel from another thread stops a run between two steps", cancel_from_another_thread, 1},
                                    {NULL, NULL, 0}};

@@ -1,4 +1,5 @@
 // Random models of shapes that no real file here has, on Vulkan against the reference backend in double precision.
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -130,6 +131,61 @@ TEST_CASE("made-up models: the device holds the predicted bytes and nothing else
   CHECK(held >= model_bytes + session_bytes);
   // What is left over is results on their way to the host: an argmax and a row of logits, until the device has passed them.
   CHECK(held <= model_bytes + session_bytes + 4 * predicted.session_bytes);
+}
+
+TEST_CASE("made-up models: a request for logits takes effect with the next append, and a reset forgets it") {
+  test::VulkanFixture vulkan;
+  const Opened opened = open_on(vulkan.device(), make_tiny_llama({.seed = 9}), {.chunk = 128, .slab_bytes = 1 << 20});
+  const uint32_t vocabulary = opened.model->hyperparameters().vocabulary_size;
+  const std::vector<uint32_t> tokens = tokens_below(vocabulary, 200);
+  const auto session = require_ok(Session::create(*opened.model, {}));
+  Session* const sessions[] = {session.get()};
+  session->request({.logits_last = 90});
+  require_ok(session->append(tokens, Phase::prompt));
+  {
+    Step step = require_ok(Step::begin(sessions));
+    require_ok(step.finish(kStepTimeout));
+  }
+  REQUIRE(session->pending() > 0);
+  session->request({.logits_last = 1});
+  run({session.get()});
+  CHECK(session->logits_positions() == 90);
+  const std::span<const float> rows = require_ok(session->logits());
+  REQUIRE(rows.size() == size_t{90} * vocabulary);
+  CHECK(index_of_largest(rows.last(vocabulary)) == require_ok(session->argmax()).index);
+
+  require_ok(session->reset());
+  const std::vector<float> fresh = logits_of(*require_ok(Session::create(*opened.model, {})), tokens, Phase::prompt);
+  session->request({.logits_last = 7});
+  require_ok(session->reset());
+  require_ok(session->append(tokens, Phase::prompt));
+  run({session.get()});
+  CHECK(session->logits_positions() == 1);
+  const std::span<const float> newest = require_ok(session->logits());
+  CHECK(std::equal(newest.begin(), newest.end(), fresh.begin(), fresh.end()));
+}
+
+TEST_CASE("made-up models: a cancelled step leaves its session as it was, and the same step then gives the same bits") {
+  test::VulkanFixture vulkan;
+  const Opened opened = open_on(vulkan.device(), make_tiny_llama({.seed = 10}), {.slab_bytes = 1 << 20});
+  const std::vector<uint32_t> tokens = tokens_below(opened.model->hyperparameters().vocabulary_size, 100);
+  const auto undisturbed = require_ok(Session::create(*opened.model, {}));
+  const std::vector<float> expected = logits_of(*undisturbed, tokens, Phase::prompt);
+  const auto session = require_ok(Session::create(*opened.model, {}));
+  Session* const sessions[] = {session.get()};
+  require_ok(session->append(tokens, Phase::prompt));
+  for (int round = 0; round < 3; ++round) {
+    Step step = require_ok(Step::begin(sessions));
+    CHECK(session->in_step());
+    CHECK(session->truncate(1).code() == Code::busy);
+    step.cancel();
+    CHECK_FALSE(session->in_step());
+    CHECK(session->computed() == 0);
+    CHECK(session->pending() == 100);
+  }
+  run({session.get()});
+  const std::span<const float> logits = require_ok(session->logits());
+  CHECK(std::equal(logits.begin(), logits.end(), expected.begin(), expected.end()));
 }
 
 TEST_CASE("made-up models: a tensor larger than the device's largest buffer is split and answers alike") {

@@ -164,7 +164,7 @@ typedef struct quire_device_info {
 
 typedef void (*quire_device_callback)(void *user, const quire_device_info *device);
 
-/* Calls `callback` for every device of options->backend, usable or not, best first. Only backend, validation and log are read.
+/* Calls `callback` for every device of options->backend, usable or not, best first. All options are checked; backend, validation and log are used.
  * On error: unsupported (the backend is not built, or has no driver here). `error` may be null. */
 QUIRE_API quire_status quire_list_devices(const quire_engine_options *options, quire_device_callback callback, void *user, quire_error *error);
 
@@ -372,7 +372,8 @@ QUIRE_API quire_status quire_session_free(quire_session *session);
 QUIRE_API const char *quire_session_last_error(const quire_session *session);
 /* As a new session, bit for bit. On error: busy. */
 QUIRE_API quire_status quire_session_reset(quire_session *session);
-/* Forgets every token from index `length` on. On error: invalid_argument (longer than now), busy. */
+/* Forgets every token from index `length` on. On error: invalid_argument (longer than now, or a windowed
+ * layer has given back pages that the shorter timeline would need), busy; unchanged. */
 QUIRE_API quire_status quire_session_truncate(quire_session *session, uint32_t length);
 
 /* How a token came into the timeline; it decides which kernels compute it, and so every rounding of its keys and values. */
