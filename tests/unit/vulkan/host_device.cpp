@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/vulkan_fixture.hpp"
+
 namespace quire::test {
 namespace {
 
@@ -14,6 +16,7 @@ VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT
 }  // namespace
 
 HostDevice::HostDevice(void* get_instance_proc_addr, bool validation) : get_instance_proc_addr_(get_instance_proc_addr) {
+  if (validation) keep_validation_layer_loaded();
   const auto get = reinterpret_cast<PFN_vkGetInstanceProcAddr>(get_instance_proc_addr);
   const auto global = load_global_functions(get);
   REQUIRE(global.ok());
