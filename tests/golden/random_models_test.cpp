@@ -94,14 +94,14 @@ double standard_deviation(std::span<const float> values) {
   return std::sqrt(squares / count - sum / count * sum / count);
 }
 
-void check_within(const Row& row, const char* against, const Difference& difference) {
-  std::printf("  %s: mean KL %.3g, largest logit difference %.3g\n", against, difference.mean_kl, difference.largest_logit);
+void check_within(const Row& row, const std::string& against, const Difference& difference) {
+  std::printf("  %s: mean KL %.3g, largest logit difference %.3g\n", against.c_str(), difference.mean_kl, difference.largest_logit);
   INFO(row.name, " against ", against);
   CHECK(difference.mean_kl <= row.kl);
   CHECK(difference.largest_logit <= row.logit);
 }
 
-void check_against_golden(const Row& row, const char* whose, std::span<const float> logits, uint32_t vocabulary) {
+void check_against_golden(const Row& row, const std::string& whose, std::span<const float> logits, uint32_t vocabulary) {
   if (row.golden == "none") return;
   const std::vector<float> golden = read_floats(kTable / "random_logits" / (row.name + ".f32"));
   if (row.stride == 1) return check_within(row, whose, compare(golden, logits, vocabulary));
