@@ -15,6 +15,7 @@ Examples:
   echo "Once upon a time" | quire run smollm2 --raw -n 50 --temp 0
   quire chat smollm2
   quire bench smollm2 -p 64 -n 32 -d 0 --json
+  quire eval smollm2 --text book.txt --context 512
 
 Exit codes:
   0    done
@@ -56,6 +57,7 @@ int run(int argc, char** argv) {
   quire_app::add_chat(app, outcome);
   quire_app::add_tokenize(app, outcome);
   quire_app::add_logits(app, outcome);
+  quire_app::add_eval(app, outcome);
   quire_app::add_bench(app, outcome);
   quire_app::add_devices(app, outcome);
   quire_app::add_inspect(app, outcome);

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs every verb of the program on a tiny random model: outputs, exit codes, signals.
 
-usage: program_test.py PROGRAM WRITE_TINY_MODEL
+usage: program_test.py PROGRAM WRITE_TINY_MODEL [NAME-OF-A-CASE...]
 """
 import json
+import math
 import os
 import pathlib
 import signal
@@ -14,6 +15,7 @@ import tempfile
 import time
 
 PROGRAM = sys.argv[1]
+MAKE_MODEL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "make_model"
 FOLDER = tempfile.TemporaryDirectory()
 MODEL = str(pathlib.Path(FOLDER.name) / "tiny.gguf")
 VOCABULARY = 300
@@ -165,6 +167,161 @@ def bench_measures_both_phases_and_each_kernel():
     quire("bench", MODEL, "-p", 0, "-n", 0, code=2)
 
 
+TEXT = b"A quire is a gathering of pages; hello, hello: the pages hold what was said, and what was said is read again."
+
+
+def eval_report(model, *arguments, text=TEXT, code=0):
+    """The report and, if it failed, its one sentence."""
+    out, err = quire("eval", model, "--text", "-", *arguments, "--json", stdin=text, code=code)
+    if code:
+        assert out == b"" and err.count("\n") == 1, (out, err)
+        return err
+    return json.loads(out)
+
+
+def expected_perplexity(model, ids, context, bos):
+    """By the definition: chunks of `context` ids, the second half scored, the first replaced by BOS; and the standard error."""
+    out, losses = pathlib.Path(FOLDER.name) / "rows.f32", []
+    for begin in range(0, len(ids) - context + 1, context):
+        chunk = [bos, *ids[begin + 1:begin + context]] if bos is not None else ids[begin:begin + context]
+        rows = context - context // 2
+        report = json.loads(quire("logits", model, "--out", out, "--last", rows, "--device", "reference", "--json", stdin=" ".join(map(str, chunk)).encode())[0])
+        size = report["vocabulary"]
+        values = struct.unpack(f"<{rows * size}f", out.read_bytes())
+        for row in range(rows - 1):
+            logits = values[row * size:(row + 1) * size]
+            losses.append(math.log(math.fsum(map(math.exp, logits))) - logits[chunk[context // 2 + row + 1]])
+    mean = math.fsum(losses) / len(losses)
+    error = math.sqrt((math.fsum(x * x for x in losses) / len(losses) - mean * mean) / (len(losses) - 1))
+    return math.exp(mean), math.exp(mean) * error, len(losses)
+
+
+@case
+def eval_counts_perplexity_by_chunks_of_which_the_second_half_is_scored():
+    with_bos = str(pathlib.Path(FOLDER.name) / "bos.gguf")
+    subprocess.run([sys.executable, str(MAKE_MODEL), with_bos, "--add-bos"], check=True, stdout=subprocess.DEVNULL)
+    for model, bos in ((MODEL, None), (with_bos, 1)):
+        ids = list(map(int, quire("tokenize", model, stdin=TEXT)[0].split()))
+        for context, tokens in ((16, 0), (17, 70), (40, 0)):
+            used = ids[:tokens or len(ids)]
+            perplexity, error, scored = expected_perplexity(model, used, context, bos)
+            report = eval_report(model, "--context", context, "--tokens", tokens, "--device", "reference")
+            assert report["scored"] == scored and report["chunks"] == len(used) // context and report["context"] == context
+            assert abs(report["perplexity"] / perplexity - 1) < 1e-9 and abs(report["error"] / error - 1) < 1e-6, (report, perplexity, error)
+    assert b"perplexity" in quire("eval", MODEL, "--text", "-", "-c", 16, "--device", "reference", stdin=TEXT)[0]
+
+
+@case
+def eval_compares_page_formats_and_devices_and_finds_equal_bits_equal():
+    base = pathlib.Path(FOLDER.name) / "base.logits"
+    written = eval_report(MODEL, "--context", 32, "--kv", "f32", "--logits", base)
+    assert base.stat().st_size == 40 + 4 * written["tokens"] + 8 + written["chunks"] * (15 * VOCABULARY * 4 + 8)
+    assert not list(base.parent.glob("*.partial"))
+    same = eval_report(MODEL, "--context", 32, "--kv", "f32", "--chunk", 16, "--compare", base)["compare"]
+    assert same["kl_max"] == 0 and same["top_1_agreement"] == 1 and same["perplexity"] == written["perplexity"] and same["error"] == written["error"]
+    for other in (("--kv", "f16"), ("--kv-v", "f16", "--kv-k", "f32"), ("--kv", "f32", "--device", "reference")):
+        report = eval_report(MODEL, "--context", 32, *other, "--compare", base)
+        compare = report["compare"]
+        assert 0 < compare["kl_mean"] < 1e-4 and compare["kl_mean"] <= compare["kl_99"] <= compare["kl_99_9"] <= compare["kl_max"], compare
+        assert compare["top_1_agreement"] > 0.9 and compare["perplexity"] == written["perplexity"] != report["perplexity"]
+
+
+def with_checksum(data):
+    """64-bit FNV-1a over 32-bit words, as the logits file has it."""
+    value = 0xCBF29CE484222325
+    for (word,) in struct.iter_unpack("<I", data):
+        value = ((value ^ word) * 0x100000001B3) % 2 ** 64
+    return data + struct.pack("<Q", value)
+
+
+def logits_of_file(data, report):
+    """Header bytes with checksum, and per chunk its rows of logits."""
+    rows = report["context"] - 1 - report["context"] // 2
+    at = 40 + 4 * report["tokens"] + 8
+    head, chunks = data[:at], []
+    for _ in range(report["chunks"]):
+        values = struct.unpack_from(f"<{rows * VOCABULARY}f", data, at)
+        chunks.append([values[r * VOCABULARY:(r + 1) * VOCABULARY] for r in range(rows)])
+        at += 4 * rows * VOCABULARY + 8
+    return head, chunks
+
+
+def kl(base, ours):
+    def log_softmax(row):
+        log_sum = math.log(math.fsum(map(math.exp, row)))
+        return [x - log_sum for x in row]
+    p, q = log_softmax(base), log_softmax(ours)
+    return math.fsum(math.exp(a) * (a - b) for a, b in zip(p, q))
+
+
+@case
+def eval_reports_divergences_and_agreement_as_defined():
+    path = pathlib.Path(FOLDER.name) / "skewed.logits"
+    arguments = ("--context", 24, "--device", "reference")
+    report = eval_report(MODEL, *arguments, "--logits", path)
+    head, chunks = logits_of_file(path.read_bytes(), report)
+    assert with_checksum(head[:-8]) == head
+    # Rows that answer differently, each to another extent: flatter, and with another best token in every fourth.
+    skewed = [[[x * (0.5 + 0.02 * r) + (20 if r % 4 == 0 and i == 7 else 0) for i, x in enumerate(row)] for r, row in enumerate(rows)] for rows in chunks]
+    skewed = [[struct.unpack(f"<{VOCABULARY}f", struct.pack(f"<{VOCABULARY}f", *row)) for row in rows] for rows in skewed]
+    path.write_bytes(head + b"".join(with_checksum(b"".join(struct.pack(f"<{VOCABULARY}f", *row) for row in rows)) for rows in skewed))
+    compare = eval_report(MODEL, *arguments, "--compare", path)["compare"]
+    pairs = [pair for a, b in zip(skewed, chunks) for pair in zip(a, b)]
+    expected = sorted(kl(base, ours) for base, ours in pairs)
+    assert abs(compare["kl_mean"] / (math.fsum(expected) / len(expected)) - 1) < 1e-9
+    assert compare["kl_max"] == max(compare["kl_max"], compare["kl_99_9"], compare["kl_99"]) and abs(compare["kl_max"] / expected[-1] - 1) < 1e-9
+    assert abs(compare["kl_99"] / expected[math.ceil(0.99 * len(expected)) - 1] - 1) < 1e-9
+    agreeing = sum(base.index(max(base)) == ours.index(max(ours)) for base, ours in pairs)
+    assert 0 < agreeing < len(pairs) and compare["top_1_agreement"] == agreeing / len(pairs)
+    path.write_bytes(head + b"".join(with_checksum(b"\0\0\xc0\x7f" * VOCABULARY * len(rows)) for rows in chunks))
+    assert "not finite" in eval_report(MODEL, *arguments, "--compare", path, code=1)
+
+
+@case
+def eval_refuses_files_of_another_question_and_damaged_ones():
+    folder = pathlib.Path(FOLDER.name)
+    base, other = folder / "question.logits", folder / "other.logits"
+    common = ("--device", "reference")
+    eval_report(MODEL, "--context", 16, *common, "--logits", base)
+    good = base.read_bytes()
+
+    def refused(data, *arguments, model=MODEL, text=TEXT):
+        other.write_bytes(data)
+        return eval_report(model, *common, *(arguments or ("--context", 16)), "--compare", other, text=text, code=1)
+
+    assert "promises" in refused(good[:-1]) and "promises" in refused(good + b"x") and "promises" in refused(good[:len(good) // 2])
+    assert "no logits file" in refused(b"") and "no logits file" in refused(pathlib.Path(MODEL).read_bytes())
+    assert "version 2" in refused(good[:8] + struct.pack("<I", 2) + good[12:])
+    for offset in (12, 16, 20, 24):  # vocabulary, context, chunks, first: as large as they can be, and zero
+        for value in (0xFFFFFFFF, 0):
+            message = refused(good[:offset] + struct.pack("<I", value) + good[offset + 4:])
+            assert "damaged" in message, message
+    assert "checksum of its header" in refused(good[:44] + bytes([good[44] ^ 1]) + good[45:])
+    assert "checksum of its logits" in refused(good[:-20] + bytes([good[-20] ^ 1]) + good[-19:])
+    assert "context of 16, not 20" in refused(good, "--context", 20)
+    assert "another text" in refused(good, text=TEXT.replace(b"said", b"told"))
+    assert "number of chunks" in refused(good, "--context", 16, "--tokens", 32)
+    changed, weights = folder / "changed.gguf", bytearray(pathlib.Path(MODEL).read_bytes())
+    weights[-100] ^= 1
+    changed.write_bytes(weights)
+    assert "another model file" in refused(good, model=str(changed))
+    assert "another model: its vocabulary is 300, not 333" in refused(good, model=str(folder / "bos.gguf"))
+    assert "cannot read" in eval_report(MODEL, *common, "--context", 16, "--compare", folder / "nosuch", code=1)
+    eval_report(MODEL, *common, "--context", 16, "--compare", base)  # and the right one is taken
+
+
+@case
+def eval_answers_wrong_use_with_exit_codes():
+    assert "fewer than two" in eval_report(MODEL, "--context", 512, "--device", "reference", code=2)
+    quire("eval", MODEL, code=2)
+    quire("eval", MODEL, "--text", "-", "--context", 3, stdin=TEXT, code=2)
+    quire("eval", MODEL, "--text", "-", "-c", 0, stdin=TEXT, code=2)
+    quire("eval", MODEL, "--text", "-", "--context", 513, stdin=TEXT, code=2)  # more than the model was trained for
+    quire("eval", MODEL, "--text", "/nosuch/text", code=1)
+    quire("eval", "nosuch.gguf", "--text", "-", stdin=TEXT, code=3)
+    assert "cannot write" in eval_report(MODEL, "--context", 16, "--device", "reference", "--logits", "/nosuch/file", code=1)
+
+
 @case
 def a_reader_that_goes_away_ends_the_program_quietly():
     process = subprocess.Popen([PROGRAM, "run", MODEL, "hello", "--device", "reference", "--raw"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -194,6 +351,8 @@ def main():
     subprocess.run([sys.argv[2], MODEL], check=True)
     passed = failed = 0
     for function in CASES:
+        if sys.argv[3:] and function.__name__ not in sys.argv[3:]:
+            continue
         try:
             function()
             passed += 1
