@@ -27,28 +27,28 @@ void main() {
   const uint row = info.token - args.row_begin;  // of another piece: not below row_count, whichever way it wraps
   if (padding ? args.row_begin != 0u : row >= args.row_count) return;
 
-  const uint first = group * GROUP_ELEMENTS;
-  const uint count = min(GROUP_ELEMENTS, args.width - first);
   Floats dst = Floats(args.dst);
   if (padding) {
-    for (uint i = 0u; i < count; ++i) dst.at[activation_index(first + i, column, args.width, COLUMN_TILE)] = 0.0;
+    const uint end = min((group + 1u) * GROUP_ELEMENTS, args.width);
+    for (uint k = group * GROUP_ELEMENTS; k < end; ++k) dst.at[activation_index(k, column, args.width, COLUMN_TILE)] = 0.0;
     return;
   }
   const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile = first_word(row, weight_tile_dwords(kWeightBlock, TILE_ROWS, row_blocks));
-#if GROUP_AFFINE
-  const GroupScale group_scale = unpack_scale(WordsIn(args.weights), tile, row_blocks, group, 0u);
+  const uint tile = first_word(row, weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks));
+#if GROUP_SCALES
+  GroupScale group_scale[GROUP_SCALES];
+  unpack_scales(WordsIn(args.weights), tile, row_blocks, group, 0u, group_scale);
 #endif
   for (uint step = 0u; step < GROUP_STEPS; ++step) {
     vec4 code[STEP_QUADS];
     unpack_step(WordsIn(args.weights), tile, group, step, 0u, code);
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
       precise float weight = code[i / 4u][i % 4u];
-#if GROUP_AFFINE
-      weight = fma(group_scale.scale, weight, group_scale.offset);
+#if GROUP_SCALES
+      weight = fma(group_scale[i / 4u % GROUP_SCALES].scale, weight, group_scale[i / 4u % GROUP_SCALES].offset);
 #endif
-      const uint element = quad_element(step, i / 4u) + i % 4u;
-      if (element < count) dst.at[activation_index(first + element, column, args.width, COLUMN_TILE)] = args.scale * weight;
+      const uint k = quad_element(group, step, i / 4u) + i % 4u;
+      if (k < args.width) dst.at[activation_index(k, column, args.width, COLUMN_TILE)] = args.scale * weight;
     }
   }
 }

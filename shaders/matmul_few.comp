@@ -9,7 +9,7 @@
 //        invocation owns every LANES-th of these rows and every K_PARTS-th group of weights in it, so that an activation loaded once serves all its rows.
 //        With SUBGROUP_BROADCAST a subgroup is exactly the LANES invocations of a part.
 // Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES.
-// Sums   f32, one a row and column: the codes of a group in steps, then groups in order (each part every K_PARTS-th), then parts in order. The order
+// Sums   f32, one a row and column: the codes under one scale in steps, then the scales of a group and groups in order (each part every K_PARTS-th), then parts in order. The order
 //        depends on width, the weight type and K_PARTS alone.
 // Bytes  weights once a COLUMNS columns; src once a workgroup (from the cache after the first).
 #include "shaders/common.glsl"
@@ -36,19 +36,19 @@ uint column[COLUMNS];
 
 // One step's activations of a column, as the weights of the step lie. Elements from width on are zeros.
 void load_step(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
-  const uint base = column_index * args.width + group * GROUP_ELEMENTS;
+  const uint base = column_index * args.width;
 #ifdef SUBGROUP_BROADCAST
   // Lanes load different elements and hand them round: one load for LANES elements.
   const uint chunk = min(LANES, STEP_ELEMENTS);
   [[unroll]] for (uint first = 0u; first < STEP_ELEMENTS; first += chunk) {
     const uint own_index = first + lane % chunk;
-    const uint element = quad_element(step, own_index / 4u) + own_index % 4u;
+    const uint element = quad_element(group, step, own_index / 4u) + own_index % 4u;
     const float own = FloatsIn(args.src).at[base + element];
     [[unroll]] for (uint i = 0u; i < chunk; ++i) x[first + i] = subgroupBroadcast(own, i);
   }
 #else
   [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q) {
-    const vec4 quad = Floats4In(args.src).at[(base + quad_element(step, q)) / 4u];
+    const vec4 quad = Floats4In(args.src).at[(base + quad_element(group, step, q)) / 4u];
     [[unroll]] for (uint i = 0u; i < 4u; ++i) x[4u * q + i] = quad[i];
   }
 #endif
@@ -57,21 +57,33 @@ void load_step(uint column_index, uint group, uint step, out float x[STEP_ELEMEN
 // The same for rows that are not made of whole vectors, and for the end of a row.
 void load_step_by_element(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
   [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
-    const uint k = group * GROUP_ELEMENTS + quad_element(step, i / 4u) + i % 4u;
+    const uint k = quad_element(group, step, i / 4u) + i % 4u;
     x[i] = k < args.width ? FloatsIn(args.src).at[column_index * args.width + k] : 0.0;
   }
 }
 
+// Sums of codes times activations, and of activations alone, are kept for each scale of a group. Weights without scales go straight into the rows' sums.
+#if GROUP_SCALES
+const uint SCALES = GROUP_SCALES;
+const uint DOTS = SUMS * SCALES;
+const uint X_SUMS = COLUMNS * SCALES;
+#else
+#define SCALES 1u
+#define DOTS SUMS
+#define X_SUMS COLUMNS
+#endif
+
 // Adds a step's products of every row and column to `dot`, and its activations to `x_sum`.
-void add_step(uint group, uint step, bool whole, inout float dot[SUMS], inout float x_sum[COLUMNS]) {
+void add_step(uint group, uint step, bool whole, inout float dot[DOTS], inout float x_sum[X_SUMS]) {
   float x[COLUMNS][STEP_ELEMENTS];
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
     if (whole) load_step(column[c], group, step, x[c]);
     else load_step_by_element(column[c], group, step, x[c]);
-#if GROUP_AFFINE
+#if GROUP_SCALES
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
-      precise const float next = x_sum[c] + x[c][i];
-      x_sum[c] = next;
+      const uint at = c * SCALES + i / 4u % SCALES;
+      precise const float next = x_sum[at] + x[c][i];
+      x_sum[at] = next;
     }
 #endif
   }
@@ -80,32 +92,35 @@ void add_step(uint group, uint step, bool whole, inout float dot[SUMS], inout fl
     unpack_step(weights, tile[r], group, step, lane, code);
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i)
       [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
-        precise const float next = fma(code[i / 4u][i % 4u], x[c][i], dot[r * COLUMNS + c]);
-        dot[r * COLUMNS + c] = next;
+        const uint at = (r * COLUMNS + c) * SCALES + i / 4u % SCALES;
+        precise const float next = fma(code[i / 4u][i % 4u], x[c][i], dot[at]);
+        dot[at] = next;
       }
   }
 }
 
 void add_group(uint group, bool whole, inout float sum[SUMS]) {
-#if GROUP_AFFINE
-  float dot[SUMS];
-  float x_sum[COLUMNS];
-  [[unroll]] for (uint i = 0u; i < SUMS; ++i) dot[i] = 0.0;
-  [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) x_sum[c] = 0.0;
+  float x_sum[X_SUMS];
+#if GROUP_SCALES
+  float dot[DOTS];
+  [[unroll]] for (uint i = 0u; i < DOTS; ++i) dot[i] = 0.0;
+  [[unroll]] for (uint i = 0u; i < X_SUMS; ++i) x_sum[i] = 0.0;
   if (SUMS <= UNROLLED_SUMS) {
     [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
   } else {
     [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
   }
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-    const GroupScale group_scale = unpack_scale(weights, tile[r], row_blocks, group, lane);
-    [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
-      precise const float next = fma(group_scale.scale, dot[r * COLUMNS + c], fma(group_scale.offset, x_sum[c], sum[r * COLUMNS + c]));
-      sum[r * COLUMNS + c] = next;
-    }
+    GroupScale group_scale[GROUP_SCALES];
+    unpack_scales(weights, tile[r], row_blocks, group, lane, group_scale);
+    [[unroll]] for (uint s = 0u; s < SCALES; ++s)
+      [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
+        precise const float next = fma(group_scale[s].scale, dot[(r * COLUMNS + c) * SCALES + s],
+                                       fma(group_scale[s].offset, x_sum[c * SCALES + s], sum[r * COLUMNS + c]));
+        sum[r * COLUMNS + c] = next;
+      }
   }
 #else
-  float x_sum[COLUMNS];
   [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, sum, x_sum);
 #endif
 }
@@ -128,9 +143,9 @@ void main() {
 
   weights = WordsIn(args.weights);
   row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_dwords = weight_tile_dwords(kWeightBlock, TILE_ROWS, row_blocks);
+  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
   // Past the last tile or column the last one is computed again and not stored, so that no lane takes another path.
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_dwords);
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_words);
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) column[c] = min(first_column + c, args.column_count - 1u);
   float sum[SUMS];
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = 0.0;
@@ -139,7 +154,7 @@ void main() {
   const uint whole_groups = args.width % 4u == 0u ? args.width / GROUP_ELEMENTS : 0u;
   uint group = part;
   for (; group < whole_groups; group += K_PARTS) add_group(group, true, sum);
-#if !GROUP_AFFINE  // rows of types with larger groups are whole
+#if !GROUP_SCALES  // rows of types with scales are whole groups
   for (; group < groups; group += K_PARTS) add_group(group, false, sum);
 #endif
 

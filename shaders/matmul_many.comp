@@ -59,30 +59,30 @@ void main() {
   WordsIn weights = WordsIn(args.weights);
   const uint first_element = gl_WorkGroupID.z * args.width * COLUMN_TILE;
   const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_dwords = weight_tile_dwords(kWeightBlock, TILE_ROWS, row_blocks);
+  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
   // Past the last tile the last one is computed again and not stored, so that no lane takes another path.
   uint tile[TILES_PER_LANE];
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_dwords);
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_words);
   vec4 sum[SUMS];
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
 
   const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
   for (uint group = part; group < groups; group += K_PARTS) {
-#if GROUP_AFFINE
-    GroupScale group_scale[TILES_PER_LANE];
-    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) group_scale[r] = unpack_scale(weights, tile[r], row_blocks, group, lane);
+#if GROUP_SCALES
+    GroupScale group_scale[TILES_PER_LANE][GROUP_SCALES];
+    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) unpack_scales(weights, tile[r], row_blocks, group, lane, group_scale[r]);
 #endif
     [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
       vec4 weight[TILES_PER_LANE][STEP_QUADS];
       [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
         unpack_step(weights, tile[r], group, step, lane, weight[r]);
-#if GROUP_AFFINE
+#if GROUP_SCALES
         [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q)
-          weight[r][q] = fma(vec4(group_scale[r].scale), weight[r][q], vec4(group_scale[r].offset));
+          weight[r][q] = fma(vec4(group_scale[r][q % GROUP_SCALES].scale), weight[r][q], vec4(group_scale[r][q % GROUP_SCALES].offset));
 #endif
       }
       [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
-        const uint k = group * GROUP_ELEMENTS + quad_element(step, i / 4u) + i % 4u;
+        const uint k = quad_element(group, step, i / 4u) + i % 4u;
         vec4 x[QUADS];
         load_columns(first_element + k * COLUMN_TILE, lane, x);
         [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r)

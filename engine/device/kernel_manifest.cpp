@@ -15,7 +15,45 @@ constexpr auto kWrite = AccessMode::write;
 #define REQUIRED(Struct, field, mode) FIELD(Struct, field, mode, false)
 #define OPTIONAL(Struct, field, mode) FIELD(Struct, field, mode, true)
 
-constexpr WeightType kWeightTypes[] = {WeightType::f32, WeightType::f16, WeightType::q4_1, WeightType::q8_0};
+// Name (also of its file in shaders/weights/) | elements of a block of the file | block of the tiles: elements, words, 16-bit values, byte of the file's
+// block at which the words start | group. The build reads these rows, too: shaders/CMakeLists.txt.
+#define WEIGHT_TYPE(name, file_elements, elements, words, halves, words_offset, group) \
+  WeightTypeInfo{WeightType::name, #name, file_elements, {elements, words, halves, words_offset}, group}
+
+constexpr WeightTypeInfo kWeightTypeInfos[] = {
+    WEIGHT_TYPE(f32, 1, 4, 4, 0, 0, 4),
+    WEIGHT_TYPE(f16, 1, 8, 4, 0, 0, 8),
+    WEIGHT_TYPE(q4_0, 32, 32, 4, 1, 2, 32),
+    WEIGHT_TYPE(q4_1, 32, 32, 4, 2, 4, 32),
+    WEIGHT_TYPE(q5_0, 32, 32, 5, 1, 2, 32),
+    WEIGHT_TYPE(q5_1, 32, 32, 5, 2, 4, 32),
+    WEIGHT_TYPE(q8_0, 32, 32, 8, 1, 2, 32),
+    WEIGHT_TYPE(q2_k, 256, 256, 20, 2, 0, 64),
+    WEIGHT_TYPE(q3_k, 256, 256, 27, 1, 0, 64),
+    WEIGHT_TYPE(q4_k, 256, 256, 35, 2, 4, 64),
+    WEIGHT_TYPE(q5_k, 256, 256, 43, 2, 4, 64),
+    WEIGHT_TYPE(q6_k, 256, 256, 52, 1, 0, 64),
+    WEIGHT_TYPE(iq4_nl, 32, 32, 4, 1, 2, 32),
+    WEIGHT_TYPE(iq4_xs, 256, 256, 33, 2, 4, 32),
+    WEIGHT_TYPE(bf16, 1, 8, 4, 0, 0, 8),
+};
+
+constexpr auto kWeightTypes = [] {
+  std::array<WeightType, std::size(kWeightTypeInfos)> types{};
+  for (size_t i = 0; i < types.size(); ++i) types[i] = kWeightTypeInfos[i].type;
+  return types;
+}();
+
+constexpr bool weight_types_are_consistent() {
+  for (size_t i = 0; i < std::size(kWeightTypeInfos); ++i) {
+    const WeightTypeInfo& info = kWeightTypeInfos[i];
+    if ((i > 0 && info.type <= kWeightTypes[i - 1]) || info.block.elements % info.file_block_elements != 0 ||
+        info.block.elements % info.group_elements != 0 || info.block.words_offset % 2 != 0 || info.block.words_offset > 2 * info.block.halves)
+      return false;
+  }
+  return true;
+}
+static_assert(weight_types_are_consistent(), "weight types are listed by number; blocks are whole groups");
 
 constexpr AddressField kEmbedRows[] = {REQUIRED(EmbedRowsArgs, weights, kRead), REQUIRED(EmbedRowsArgs, columns, kRead),
                                        REQUIRED(EmbedRowsArgs, dst, kWrite)};
@@ -83,16 +121,16 @@ static_assert(manifest_is_consistent(), "kernels are listed in the order of Kern
 
 const KernelInfo& kernel_info(KernelId id) { return kKernels[static_cast<uint32_t>(id)]; }
 
-std::string_view weight_type_name(WeightType type) {
-  switch (type) {
-    case WeightType::f32: return "f32";
-    case WeightType::f16: return "f16";
-    case WeightType::q4_1: return "q4_1";
-    case WeightType::q8_0: return "q8_0";
-    case WeightType::none: return "none";
-  }
-  return "unknown";
+std::span<const WeightTypeInfo> weight_types() { return kWeightTypeInfos; }
+
+const WeightTypeInfo& weight_type_info(WeightType type) {
+  static constexpr WeightTypeInfo kNone{WeightType::none, "none", 1, {1, 0, 0, 0}, 1};
+  for (const WeightTypeInfo& info : kWeightTypeInfos)
+    if (info.type == type) return info;
+  return kNone;
 }
+
+std::string_view weight_type_name(WeightType type) { return weight_type_info(type).name; }
 
 std::optional<WeightType> weight_type_from_ggml(uint32_t ggml_type) {
   for (WeightType type : kWeightTypes)

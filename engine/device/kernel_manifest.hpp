@@ -9,10 +9,26 @@
 #include <span>
 #include <string_view>
 
+#include "shaders/interface/weight_tiles.h"
+
 namespace quire {
 
 /// Weight types, with the values of `ggml_type` in the GGUF specification.
-enum class WeightType : uint8_t { f32 = 0, f16 = 1, q4_1 = 3, q8_0 = 8, none = 255 };
+enum class WeightType : uint8_t {
+  f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q5_0 = 6, q5_1 = 7, q8_0 = 8, q2_k = 10, q3_k = 11, q4_k = 12, q5_k = 13, q6_k = 14,
+  iq4_nl = 20, iq4_xs = 23, bf16 = 30, none = 255,
+};
+
+/// What kernels and the upload know about a weight type; what its bits mean is in shaders/weights/NAME.glsl and in the reference's weight_blocks.cpp.
+struct WeightTypeInfo {
+  WeightType type = WeightType::none;
+  std::string_view name;
+  uint32_t file_block_elements = 0;  ///< a row's width in the file is a multiple of it
+  WeightBlock block;                 ///< of lane tiles: the file's block, or several where that is a single weight
+  uint32_t group_elements = 0;       ///< weights that a kernel unpacks together (shaders/weights/weights.glsl); divides block.elements
+
+  constexpr uint32_t file_block_bytes() const { return (4 * block.words + 2 * block.halves) / (block.elements / file_block_elements); }
+};
 
 enum class KernelId : uint8_t {
   embed_rows,
@@ -55,6 +71,10 @@ struct KernelInfo {
 
 /// Requires: id < KernelId::count.
 const KernelInfo& kernel_info(KernelId id);
+/// Every weight type, in the order of the file format's numbers.
+std::span<const WeightTypeInfo> weight_types();
+/// Of none, and of a number that is no weight type: the row of none, whose blocks have no bytes.
+const WeightTypeInfo& weight_type_info(WeightType type);
 std::string_view weight_type_name(WeightType type);
 std::optional<WeightType> weight_type_from_ggml(uint32_t ggml_type);
 

@@ -69,7 +69,7 @@ Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice colu
     QUIRE_ASSIGN(const BufferSlice weights, weight_slice(r, part, table.width));
     const EmbedRowsArgs args{.weights = 0, .columns = 0, .dst = 0, .width = table.width, .column_count = dst.column_count, .row_begin = part.row_begin,
                              .row_count = part.row_count, .scale = scale};
-    const uint64_t invocations = uint64_t{ceil_div(table.width, unpack_group_elements(part.type))} * dst.column_count;
+    const uint64_t invocations = uint64_t{ceil_div(table.width, weight_type_info(part.type).group_elements)} * dst.column_count;
     const Work work{.bytes = out.size_bytes + dst.column_count * weights.size_bytes / part.row_count, .macs = out.size_bytes / 4};
     QUIRE_TRY(record(r, {KernelId::embed_rows, part.type, {workgroup, r.variants.tile_rows, dst.column_tile}}, args, {weights, column_infos, out},
                      linear_grid(ceil_div<uint64_t>(invocations, workgroup)), work));

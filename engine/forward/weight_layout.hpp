@@ -11,17 +11,11 @@
 
 namespace quire {
 
-/// Elements of one block of the file format, and its bytes (GGUF: Q4_1 32 and 20, F32 1 and 4, ...).
-uint32_t file_block_elements(WeightType type);
-uint32_t file_block_bytes(WeightType type);
-/// Bytes of one row of `width` elements in the file. Requires: width is a multiple of file_block_elements(type).
+/// Bytes of one row of `width` elements in the file. Requires: width is a multiple of the type's file_block_elements.
 uint64_t file_row_bytes(WeightType type, uint64_t width);
 
 /// Bytes of `rows` rows in the device's layout; lane_tiles pads rows to a multiple of `tile_rows`.
 uint64_t packed_bytes(WeightLayout layout, uint32_t tile_rows, WeightType type, uint64_t rows, uint64_t width);
-
-/// Weights that kernels unpack at once (GROUP_ELEMENTS of shaders/weights/): the unit of embed_rows' grid.
-uint32_t unpack_group_elements(WeightType type);
 
 /// Rearranges `row_count` rows from file blocks. Requires: file_rows holds exactly row_count rows; packed has packed_bytes(...) bytes.
 /// Padding rows and padding elements become zero.

@@ -1,11 +1,12 @@
-// The one place that knows which weight type a kernel is compiled for (-DWEIGHT_TYPE_<NAME>). Each type's file defines
-//   GROUP_ELEMENTS     weights that share one scale and offset; a group never straddles blocks
-//   STEP_QUADS         a group is unpacked in steps of this many quads (four neighbouring weights)
-//   GROUP_AFFINE       1: weight = scale * code + offset; 0: weight = code
-//   kWeightBlock       the shape of its blocks (weight_tiles.h)
-//   quad_element()     the first element, within the group, of a step's quad
+// Weights of one type, unpacked. The build (shaders/CMakeLists.txt) takes from the type's row in the manifest
+//   WEIGHT_BLOCK       the shape of its blocks (weight_tiles.h)
+//   GROUP_ELEMENTS     weights that are unpacked together; a group never straddles blocks
+// and puts the type's own file behind "weight_type.glsl", which defines
+//   GROUP_SCALES       pairs of scale and offset in a group: weight = scale * code + offset; 0: weight = code
+//   STEP_QUADS         a group is unpacked in steps of this many quads (four neighbouring weights); quad q of every step has scale q % GROUP_SCALES
+//   quad_element()     the first element, within the row, of a step's quad
 //   unpack_step()      the codes of a step of the row `lane` rows after the one that starts at word `tile` (first_word)
-//   unpack_scale()     the group's scale and offset (only where GROUP_AFFINE)
+//   unpack_scales()    the group's scales and offsets (only where there are any)
 // Kernels put TILE_ROWS, the height of a tile, before the include.
 #ifndef QUIRE_WEIGHTS_GLSL
 #define QUIRE_WEIGHTS_GLSL
@@ -17,20 +18,35 @@ struct GroupScale {
   float offset;
 };
 
-#if defined(WEIGHT_TYPE_F32)
-#include "shaders/weights/f32.glsl"
-#elif defined(WEIGHT_TYPE_F16)
-#include "shaders/weights/f16.glsl"
-#elif defined(WEIGHT_TYPE_Q4_1)
-#include "shaders/weights/q4_1.glsl"
-#elif defined(WEIGHT_TYPE_Q8_0)
-#include "shaders/weights/q8_0.glsl"
-#else
-#error "compile with -DWEIGHT_TYPE_<NAME>"
-#endif
+const WeightBlock kWeightBlock = WEIGHT_BLOCK;
 
 // Word at which row `row` of a matrix starts; the rows after it in the same tile follow word by word.
-uint first_word(uint row, uint tile_dwords) { return row / TILE_ROWS * tile_dwords + row % TILE_ROWS; }
+uint first_word(uint row, uint tile_words) { return row / TILE_ROWS * tile_words + row % TILE_ROWS; }
+
+uint block_word(WordsIn weights, uint tile, uint block, uint word, uint lane) {
+  return weights.at[tile + weight_word_index(kWeightBlock, TILE_ROWS, block, word, lane)];
+}
+
+// The 16-bit values of a block that has two (the first in the low half), or the only one of a block that has one, as a number.
+uint block_half_pair(WordsIn weights, uint tile, uint row_blocks, uint block, uint lane) {
+  return weights.at[tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, 2u * block, lane)];
+}
+float block_half(WordsIn weights, uint tile, uint row_blocks, uint block, uint lane) {
+  const vec2 pair = unpackHalf2x16(weights.at[tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, block, lane)]);
+  return (block & 1u) == 0u ? pair.x : pair.y;
+}
+
+// A code becomes a float without a conversion: an n-bit code at the top of the mantissa of a number in [1, 2) makes it 1 + code / 2^n. The top bit of a
+// mantissa is bit 22. A type's scale and offset take the constants off again.
+vec4 in_mantissa(uvec4 codes) { return uintBitsToFloat(codes | 0x3f800000u); }
+
+uint moved_left(uint word, int bits) { return bits >= 0 ? word << bits : word >> -bits; }
+// Component i: byte i of a word with its bit 0 at bit `left` (other bits of the word around it are for the caller to mask off).
+uvec4 each_byte(uint word, int left) { return uvec4(moved_left(word, left), moved_left(word, left - 8), moved_left(word, left - 16), moved_left(word, left - 24)); }
+// Component i: bit i of a word at bit `left`, likewise.
+uvec4 each_bit(uint word, int left) { return uvec4(moved_left(word, left), moved_left(word, left - 1), moved_left(word, left - 2), moved_left(word, left - 3)); }
+
+#include "weight_type.glsl"
 
 const uint STEP_ELEMENTS = 4u * STEP_QUADS;
 const uint GROUP_STEPS = GROUP_ELEMENTS / STEP_ELEMENTS;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <doctest/doctest.h>
 #include <functional>
+#include <string>
 
 #include "tests/conformance/support/attention_case.hpp"
 #include "tests/conformance/support/attention_runs.hpp"
@@ -50,12 +51,12 @@ void check_batches(uint32_t in_width, uint32_t out_width, uint32_t column_tile, 
 constexpr uint32_t kColumnCount = 17;
 
 TEST_CASE("bits: matmul's columns do not depend on each other, in both families, for every weight type") {
-  for (const WeightType type : {WeightType::f32, WeightType::f16, WeightType::q4_1, WeightType::q8_0})
+  for (const WeightTypeInfo& info : weight_types())
     for (const uint32_t column_tile : {uint32_t{1}, test_devices().chosen.many_column_tile}) {
-      CAPTURE(weight_type_name(type));
+      CAPTURE(std::string(info.name));
       CAPTURE(column_tile);
       Random random(0xb175);
-      const TestMatrix matrix = make_matrix(random, Values::ordinary, {type}, 77, 352);
+      const TestMatrix matrix = make_matrix(random, Values::ordinary, {info.type}, 77, info.file_block_elements == 256 ? 768 : 352);
       const auto all = random_values(random, Values::ordinary, uint64_t{kColumnCount} * matrix.width);
       check_batches(matrix.width, matrix.rows, column_tile, all, [&](const std::vector<float>& src, const std::vector<ColumnInfo>& columns) {
         return run_matmul(test_devices().vulkan, {matrix, columns, column_tile, 0, matrix.rows, src, {}, {}});

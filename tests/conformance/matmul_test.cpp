@@ -28,11 +28,28 @@ void compare_matmul(const MatmulCase& c, Values values) {
   compare_devices(c.column_tile == 1 ? KernelId::matmul_few : KernelId::matmul_many, [&](TestDevice& device) { return run_matmul(device, c); }, tolerance);
 }
 
-const std::vector<WeightType> kTypeLists[] = {
-    {WeightType::f32}, {WeightType::f16}, {WeightType::q4_1}, {WeightType::q8_0}, {WeightType::q4_1, WeightType::q8_0, WeightType::f16}};
+/// Every type alone, and mixtures as model files have them.
+const std::vector<std::vector<WeightType>>& type_lists() {
+  static const auto lists = [] {
+    std::vector<std::vector<WeightType>> result;
+    for (const WeightTypeInfo& info : weight_types()) result.push_back({info.type});
+    result.push_back({WeightType::q4_1, WeightType::q8_0, WeightType::f16});
+    result.push_back({WeightType::q4_k, WeightType::q5_0, WeightType::q6_k, WeightType::bf16});
+    return result;
+  }();
+  return lists;
+}
 constexpr uint32_t kRows[] = {1, 7, 33, 160, 333};
 constexpr uint32_t kWidths[] = {1, 7, 33, 160, 333};
 constexpr uint32_t kBlockWidths[] = {32, 64, 96, 160, 352};
+constexpr uint32_t kLargeBlocks[] = {1, 2, 3, 4, 7};
+
+uint32_t width_of(const std::vector<WeightType>& types, uint32_t index) {
+  const uint32_t unit = common_block_elements(types);
+  if (unit == 1) return kWidths[index];
+  return unit == 32 ? kBlockWidths[index] : unit * kLargeBlocks[index];
+}
+
 constexpr uint32_t kColumnCounts[] = {1, 2, 3, 5, 8, 17};
 
 std::vector<VariantSet> variant_sets() {
@@ -68,12 +85,11 @@ struct MatmulChoice {
 };
 
 void compare_choice(const MatmulChoice& choice) {
-  const auto& types = kTypeLists[choice.types];
+  const auto& types = type_lists()[choice.types];
   MatmulCase c;
   c.column_tile = choice.family == 0 ? 1 : test_devices().vulkan.variants().many_column_tile;
   const uint32_t rows = std::max(kRows[choice.rows], static_cast<uint32_t>(types.size()));
-  const bool blocks = types.size() > 1 || block_elements(types[0]) > 1;
-  const uint32_t width = blocks ? kBlockWidths[choice.width] : kWidths[choice.width];
+  const uint32_t width = width_of(types, choice.width);
   const uint64_t seed = 0x3a73 + choice.types * 1000 + choice.rows * 100 + choice.width * 10 + choice.columns;
   Random random(seed);
   c.matrix = make_matrix(random, choice.values, types, rows, width);
@@ -105,7 +121,7 @@ constexpr uint32_t count_of(const T& array) {
 }
 
 TEST_CASE("matmul: every type, size of rows and of columns, in both families, with exact sums") {
-  const std::vector<uint32_t> sizes = {2, count_of(kTypeLists), count_of(kRows), count_of(kWidths), count_of(kColumnCounts)};
+  const std::vector<uint32_t> sizes = {2, count_of(type_lists()), count_of(kRows), count_of(kWidths), count_of(kColumnCounts)};
   for_each_case(Coverage::product, sizes, [](const Choice& choice) {
     const uint32_t turn = choice[2] + choice[3] + choice[4];
     compare_choice({choice[0], choice[1], choice[2], choice[3], choice[4], turn % 4, turn % 2, Values::exact});
@@ -114,7 +130,7 @@ TEST_CASE("matmul: every type, size of rows and of columns, in both families, wi
 
 TEST_CASE("matmul: types, parts, odd sizes, bias, residual, column counts, magnitudes, in both families and three variant sets") {
   const auto variants = variant_sets();
-  const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(kTypeLists), count_of(kRows), count_of(kWidths), count_of(kColumnCounts), 4, 2,
+  const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(type_lists()), count_of(kRows), count_of(kWidths), count_of(kColumnCounts), 4, 2,
                                        count_of(kAllValues)};
   for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
     const VariantScope scope(variants[choice[0]]);

@@ -1,28 +1,27 @@
-// The block formats of model files (GGUF specification, ggml types), unpacked to floats one row at a time.
+// The block formats of model files (GGUF specification, ggml types), unpacked to floats one row at a time. Nothing here knows the kernels' tiles.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "engine/device/kernel_manifest.hpp"
 
 namespace quire::reference {
 
-/// 32 elements: value i = scale * nibble i + minimum. Byte j of `nibbles` holds element j (low half) and element j + 16 (high half).
-struct BlockQ41 {
-  uint16_t scale;    ///< f16
-  uint16_t minimum;  ///< f16
-  uint8_t nibbles[16];
+/// A type's block in the file.
+struct BlockFormat {
+  WeightType type = WeightType::none;
+  uint32_t elements = 0;
+  uint32_t bytes = 0;
+  std::optional<uint32_t> scale_offset;    ///< byte of the f16 that every weight of the block is a multiple of (before a minimum is added)
+  std::optional<uint32_t> minimum_offset;  ///< byte of the f16 that the weights' minimums are multiples of
+  void (*unpack)(const std::byte* block, float* values) = nullptr;  ///< one block; no alignment is assumed
 };
-static_assert(sizeof(BlockQ41) == 20);
 
-/// 32 elements: value i = scale * codes[i].
-struct BlockQ80 {
-  uint16_t scale;  ///< f16
-  int8_t codes[32];
-};
-static_assert(sizeof(BlockQ80) == 34);
+/// Of none: a block of one weight without bytes, zero.
+const BlockFormat& block_format(WeightType type);
 
 /// Bytes of one row of `width` elements. Requires: width is a whole number of blocks.
 uint64_t weight_row_bytes(WeightType type, uint64_t width);

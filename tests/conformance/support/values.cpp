@@ -1,5 +1,7 @@
 #include "tests/conformance/support/values.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -24,14 +26,42 @@ float random_weight(Random& random, Values values) {
   return 0;
 }
 
-/// The scale of a block whose largest code is `codes`.
-float random_scale(Random& random, Values values, float codes) {
-  switch (values) {
-    case Values::exact: return random.below(2) ? 1.0f : 2.0f;
-    case Values::ordinary: return random.uniform(0.2f, 1) / codes;
-    case Values::large: return random.uniform(2e3f, 1e4f) / codes;
+void put_half(std::byte* at, float value) {
+  const uint16_t half = float_to_half(value);
+  std::memcpy(at, &half, sizeof half);
+}
+
+void append_plain(std::vector<std::byte>& bytes, WeightType type, float value) {
+  if (type == WeightType::f32) return append(bytes, value);
+  if (type == WeightType::f16) return append(bytes, float_to_half(value));
+  append(bytes, static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
+}
+
+/// The largest magnitude in a block with the given scale and minimum, and the weight that has it.
+float extreme_weight(const reference::BlockFormat& format, std::byte* block, float scale, float minimum) {
+  put_half(block + *format.scale_offset, scale);
+  if (format.minimum_offset) put_half(block + *format.minimum_offset, minimum);
+  std::vector<float> values(format.elements);
+  format.unpack(block, values.data());
+  return *std::max_element(values.begin(), values.end(), [](float a, float b) { return std::abs(a) < std::abs(b); });
+}
+
+/// Random bytes with a scale, sometimes negative, and a minimum under which the weights are of the wanted magnitude; a minimum mostly centres them.
+void append_block(std::vector<std::byte>& bytes, const reference::BlockFormat& format, Random& random, Values values) {
+  const size_t begin = bytes.size();
+  for (uint32_t i = 0; i < format.bytes; ++i) bytes.push_back(static_cast<std::byte>(random.below(256)));
+  std::byte* block = bytes.data() + begin;
+  const float largest = std::max(std::abs(extreme_weight(format, block, 1, 0)), 1.0f);
+  const float lowest = format.minimum_offset ? extreme_weight(format, block, 0, 1) : 0;
+  float scale = 1 + static_cast<float>(random.below(2));
+  float minimum = random.grid(4, 1);
+  if (values != Values::exact) {
+    scale = (values == Values::ordinary ? random.uniform(0.2f, 1) : random.uniform(2e3f, 1e4f)) / largest;
+    minimum = lowest == 0 ? 0 : scale * largest / lowest * random.uniform(-0.6f, random.below(8) == 0 ? 0.6f : -0.4f);
   }
-  return 0;
+  const float sign = random.below(4) == 0 ? -1.0f : 1.0f;
+  put_half(block + *format.scale_offset, sign * scale);
+  if (format.minimum_offset) put_half(block + *format.minimum_offset, sign * minimum);
 }
 
 }  // namespace
@@ -75,35 +105,16 @@ std::vector<float> random_values(Random& random, Values values, uint64_t count) 
 }
 
 std::vector<std::byte> random_weight_rows(Random& random, WeightType type, Values values, uint64_t rows, uint64_t width) {
+  const reference::BlockFormat& format = reference::block_format(type);
   std::vector<std::byte> bytes;
   bytes.reserve(rows * reference::weight_row_bytes(type, width));
-  const uint64_t blocks = rows * (width / block_elements(type));
-  for (uint64_t b = 0; b < blocks; ++b) {
-    switch (type) {
-      case WeightType::f32: append(bytes, random_weight(random, values)); break;
-      case WeightType::f16: append(bytes, float_to_half(random_weight(random, values))); break;
-      case WeightType::q4_1: {
-        reference::BlockQ41 block;
-        const float scale = random_scale(random, values, 8);
-        block.scale = float_to_half(scale);
-        block.minimum = float_to_half(values == Values::exact ? random.grid(8, 1) : scale * random.uniform(-9, -6));
-        for (uint8_t& nibbles : block.nibbles) nibbles = static_cast<uint8_t>(random.below(256));
-        append(bytes, block);
-        break;
-      }
-      case WeightType::q8_0: {
-        reference::BlockQ80 block;
-        block.scale = float_to_half(random_scale(random, values, 128));
-        for (int8_t& code : block.codes) code = static_cast<int8_t>(static_cast<int32_t>(random.below(256)) - 128);
-        append(bytes, block);
-        break;
-      }
-      case WeightType::none: break;
-    }
+  for (uint64_t b = 0; b < rows * (width / format.elements); ++b) {
+    if (format.scale_offset)
+      append_block(bytes, format, random, values);
+    else
+      append_plain(bytes, type, random_weight(random, values));
   }
   return bytes;
 }
-
-uint32_t block_elements(WeightType type) { return type == WeightType::q4_1 || type == WeightType::q8_0 ? 32 : 1; }
 
 }  // namespace quire::conformance

@@ -36,10 +36,7 @@ const char* values_name(Values values);
 float random_value(Random& random, Values values);
 std::vector<float> random_values(Random& random, Values values, uint64_t count);
 
-/// `rows` rows of `width` elements in the file's blocks. Requires: width is a whole number of blocks.
+/// `rows` rows of `width` elements in the file's blocks, whose codes and scales of runs take any bits. Requires: width is a whole number of blocks.
 std::vector<std::byte> random_weight_rows(Random& random, WeightType type, Values values, uint64_t rows, uint64_t width);
-
-/// Elements of a block of `type`: what a row's width must be a multiple of.
-uint32_t block_elements(WeightType type);
 
 }  // namespace quire::conformance

@@ -1,14 +1,20 @@
 #include "tests/conformance/support/weight_memory.hpp"
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <numeric>
 
-#include "engine/base/half.hpp"
 #include "engine/device/reference/weight_blocks.hpp"
 #include "engine/forward/weight_layout.hpp"
 
 namespace quire::conformance {
 namespace {
+
+/// Weights that share one scale: every type has runs of this many, or of a multiple.
+constexpr size_t kScaleRun = 16;
+/// What a weight's terms, scale * code and offset, may add up to, by the largest weight of its run: a code of n bits is 1 to 2 times 2^n steps there, and
+/// the offset at most 1.5 times, while the run's largest weight is a quarter of its 2^n steps or more.
+constexpr double kTermsOfWeight = 16;
 
 const TestPart& part_of(const TestMatrix& matrix, uint32_t row) {
   for (const TestPart& part : matrix.parts)
@@ -41,26 +47,22 @@ std::vector<float> matrix_row(const TestMatrix& matrix, uint32_t row) {
 }
 
 std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row) {
-  const TestPart& part = part_of(matrix, row);
   const std::vector<float> values = matrix_row(matrix, row);
+  const bool scaled = reference::block_format(part_of(matrix, row).type).scale_offset.has_value();
+  const size_t run = scaled ? kScaleRun : 1;
   std::vector<double> magnitude(values.size());
-  for (size_t k = 0; k < values.size(); ++k) {
-    magnitude[k] = std::abs(static_cast<double>(values[k]));
-    const std::byte* row_bytes = file_row(matrix, part, row);
-    if (part.type == WeightType::q4_1) {
-      reference::BlockQ41 block;
-      std::memcpy(&block, row_bytes + k / 32 * sizeof(block), sizeof(block));
-      const double scale = std::abs(static_cast<double>(half_to_float(block.scale)));
-      const double minimum = half_to_float(block.minimum);
-      magnitude[k] = 16 * scale + std::abs(values[k] - minimum) + std::abs(minimum) + 16 * scale;
-    } else if (part.type == WeightType::q8_0) {
-      reference::BlockQ80 block;
-      std::memcpy(&block, row_bytes + k / 32 * sizeof(block), sizeof(block));
-      const double scale = std::abs(static_cast<double>(half_to_float(block.scale)));
-      magnitude[k] = 384 * scale + std::abs(values[k]) + 384 * scale;
-    }
+  for (size_t begin = 0; begin < values.size(); begin += run) {
+    double largest = 0;
+    for (size_t k = begin; k < begin + run; ++k) largest = std::max(largest, std::abs(static_cast<double>(values[k])));
+    std::fill_n(magnitude.begin() + static_cast<std::ptrdiff_t>(begin), run, scaled ? kTermsOfWeight * largest : largest);
   }
   return magnitude;
+}
+
+uint32_t common_block_elements(const std::vector<WeightType>& types) {
+  uint32_t elements = 1;
+  for (const WeightType type : types) elements = std::lcm(elements, reference::block_format(type).elements);
+  return elements;
 }
 
 PlacedMatrix::PlacedMatrix(CaseMemory& memory, const TestMatrix& matrix) : memory_(memory), matrix_{matrix.rows, matrix.width, {}} {

@@ -29,9 +29,12 @@ TestMatrix make_matrix(Random& random, Values values, const std::vector<WeightTy
 
 /// Row `row` as floats.
 std::vector<float> matrix_row(const TestMatrix& matrix, uint32_t row);
-/// For each element of a row the sum of the magnitudes of the terms it may be made of: kernels read a quantized code as the top of a float's
-/// mantissa, 1 + code / 16 (q4_1) or 1.5 + code / 256 (q8_0), and take the constant off again.
+/// For each element of a row a bound of the sum of the magnitudes of the terms it may be made of: kernels read a quantized code as the top of a float's
+/// mantissa, 1 + code / 2^n, and take the constant off again.
 std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row);
+
+/// What the width of a matrix of these types is a multiple of.
+uint32_t common_block_elements(const std::vector<WeightType>& types);
 
 /// A matrix in `memory`, in its device's layout.
 class PlacedMatrix {

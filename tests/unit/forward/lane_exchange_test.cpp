@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/half.hpp"
 #include "engine/forward/kernels.hpp"
 #include "engine/forward/weight_layout.hpp"
+#include "tests/conformance/support/values.hpp"
 #include "tests/support/vulkan_fixture.hpp"
 
 using namespace quire;
@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint32_t kSeed = 7;
 constexpr uint32_t kRows = 75;
-constexpr uint32_t kWidth = 96;
+constexpr uint32_t kWidth = 512;
 
 struct Case {
   WeightType type;
@@ -25,30 +25,11 @@ struct Case {
   uint32_t column_tile;
 };
 
-/// Rows of finite weights: scales are small halves, codes any bytes, plain weights small floats.
-std::vector<std::byte> random_rows(WeightType type, std::mt19937& random) {
-  std::vector<std::byte> rows(file_row_bytes(type, kWidth) * kRows);
-  const uint32_t block = file_block_bytes(type);
-  const uint32_t scales = type == WeightType::q4_1 ? 2 : 1;
-  for (std::byte& byte : rows) byte = static_cast<std::byte>(random());
-  for (size_t at = 0; at < rows.size(); at += block) {
-    if (type == WeightType::f32) {
-      const float weight = static_cast<float>(random() % 2001) / 1000.0F - 1.0F;
-      std::memcpy(rows.data() + at, &weight, sizeof weight);
-      continue;
-    }
-    for (uint32_t s = 0; s < scales; ++s) {
-      const uint16_t scale = float_to_half(static_cast<float>(random() % 2001) / 1000.0F - 1.0F);
-      std::memcpy(rows.data() + at + 2 * s, &scale, sizeof scale);
-    }
-  }
-  return rows;
-}
-
 std::vector<float> multiply(Device& device, const Case& c) {
   std::mt19937 random(kSeed);
   const VariantSet variants = choose_variants(device.limits());
-  const std::vector<std::byte> rows = random_rows(c.type, random);
+  conformance::Random weight_random(kSeed);
+  const std::vector<std::byte> rows = conformance::random_weight_rows(weight_random, c.type, conformance::Values::ordinary, kRows, kWidth);
   std::vector<std::byte> packed(packed_bytes(variants.weight_layout, variants.tile_rows, c.type, kRows, kWidth));
   pack_rows(variants.weight_layout, variants.tile_rows, c.type, kRows, kWidth, rows, packed);
   std::vector<float> x(size_t{kWidth} * c.columns);
@@ -81,12 +62,12 @@ TEST_CASE("matmul: handing activations round a subgroup changes no bit") {
     return;
   }
   test::VulkanFixture without([](DeviceOptions& options) { options.adjust_limits = [](Limits& limits) { limits.subgroup_broadcast = false; }; });
-  for (const WeightType type : {WeightType::f32, WeightType::f16, WeightType::q4_1, WeightType::q8_0})
+  for (const WeightTypeInfo& info : weight_types())
     for (const auto& [columns, tile] : {std::pair{1u, 1u}, {3u, 1u}, {32u, 16u}}) {
-      CAPTURE(std::string(weight_type_name(type)));
+      CAPTURE(std::string(info.name));
       CAPTURE(columns);
-      const std::vector<float> a = multiply(with.device(), {type, columns, tile});
-      const std::vector<float> b = multiply(without.device(), {type, columns, tile});
+      const std::vector<float> a = multiply(with.device(), {info.type, columns, tile});
+      const std::vector<float> b = multiply(without.device(), {info.type, columns, tile});
       CHECK(std::memcmp(a.data(), b.data(), 4 * a.size()) == 0);
       float largest = 0;
       for (const float value : a) largest = std::max(largest, std::abs(value));

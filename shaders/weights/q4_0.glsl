@@ -1,0 +1,17 @@
+// q4_0: 32 weights d * (q - 8) with q in 0..15, d f16. Byte i of the codes holds weight i (low nibble) and weight i + 16 (high nibble).
+#define GROUP_SCALES 1
+#define STEP_QUADS 2u
+
+// Step i is word i: its low nibbles, then its high ones.
+uint quad_element(uint group, uint step, uint quad) { return 32u * group + 4u * step + 16u * quad; }
+
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
+  const uint word = block_word(weights, tile, group, step, lane);
+  code[0] = in_mantissa(each_byte(word, 19) & 0x00780000u);
+  code[1] = in_mantissa(each_byte(word, 15) & 0x00780000u);
+}
+
+void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {
+  const float d = block_half(weights, tile, row_blocks, group, lane);
+  group_scale[0] = GroupScale(16.0 * d, -24.0 * d);
+}

@@ -1,0 +1,19 @@
+// q5_0: 32 weights d * (q - 16) with q in 0..31, d f16. Word 0 holds bit 4 of weight i in bit i; then byte i holds the low bits of weight i (low nibble) and
+// of weight i + 16 (high nibble).
+#define GROUP_SCALES 1
+#define STEP_QUADS 2u
+
+// Step i is word 1 + i: its low nibbles, then its high ones, with four bits each of word 0.
+uint quad_element(uint group, uint step, uint quad) { return 32u * group + 4u * step + 16u * quad; }
+
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
+  const uint nibbles = block_word(weights, tile, group, 1u + step, lane);
+  const uint high = block_word(weights, tile, group, 0u, lane) >> (4u * step);
+  code[0] = in_mantissa(each_byte(nibbles, 18) & 0x003c0000u | each_bit(high, 22) & 0x00400000u);
+  code[1] = in_mantissa(each_byte(nibbles, 14) & 0x003c0000u | each_bit(high, 6) & 0x00400000u);
+}
+
+void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {
+  const float d = block_half(weights, tile, row_blocks, group, lane);
+  group_scale[0] = GroupScale(32.0 * d, -48.0 * d);
+}

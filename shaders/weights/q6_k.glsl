@@ -1,0 +1,22 @@
+// q6_k: 256 weights d * s * (q - 32) with q in 0..63, d f16; s is a signed byte for each run of 16.
+// Words 0 to 31: low nibbles, sixteen words a half of the block: byte i has weight i (low) and weight i + 64 (high). Words 32 to 47: the high two bits, eight
+// words a half, byte i those of weights i, i + 32, i + 64 and i + 96. Words 48 to 51: the runs' scales.
+#include "shaders/weights/k_sixteens.glsl"
+
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
+  const uint within_half = 4u * odd_runs(group) + step;
+  const uint low0 = block_word(weights, tile, block_of(group), 16u * half_of_block(group) + within_half, lane);
+  const uint low1 = block_word(weights, tile, block_of(group), 16u * half_of_block(group) + within_half + 8u, lane);
+  const uint high = block_word(weights, tile, block_of(group), 32u + 8u * half_of_block(group) + within_half, lane);
+  code[0] = in_mantissa(each_byte(low0, 17) & 0x001e0000u | each_byte(high, 21) & 0x00600000u);
+  code[1] = in_mantissa(each_byte(low1, 17) & 0x001e0000u | each_byte(high, 19) & 0x00600000u);
+  code[2] = in_mantissa(each_byte(low0, 13) & 0x001e0000u | each_byte(high, 17) & 0x00600000u);
+  code[3] = in_mantissa(each_byte(low1, 13) & 0x001e0000u | each_byte(high, 15) & 0x00600000u);
+}
+
+void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {
+  const float d = block_half(weights, tile, row_blocks, block_of(group), lane);
+  const vec4 s = vec4(ivec4(run_bytes(weights, tile, group, 48u, lane) << 24) >> 24);
+  const vec4 scale = 64.0 * d * s;
+  [[unroll]] for (uint i = 0u; i < 4u; ++i) group_scale[i] = GroupScale(scale[i], -1.5 * scale[i]);
+}
