@@ -10,6 +10,7 @@ namespace {
 
 constexpr auto kRead = AccessMode::read;
 constexpr auto kWrite = AccessMode::write;
+constexpr auto kReadWrite = AccessMode::read_write;
 
 #define FIELD(Struct, field, mode, optional) AddressField{#field, offsetof(Struct, field), mode, optional}
 #define REQUIRED(Struct, field, mode) FIELD(Struct, field, mode, false)
@@ -57,7 +58,10 @@ static_assert(weight_types_are_consistent(), "weight types are listed by number;
 
 constexpr AddressField kEmbedRows[] = {REQUIRED(EmbedRowsArgs, weights, kRead), REQUIRED(EmbedRowsArgs, columns, kRead),
                                        REQUIRED(EmbedRowsArgs, dst, kWrite)};
-constexpr AddressField kRmsNorm[] = {REQUIRED(RmsNormArgs, src, kRead), REQUIRED(RmsNormArgs, weight, kRead), REQUIRED(RmsNormArgs, dst, kWrite)};
+constexpr AddressField kRmsNorm[] = {REQUIRED(RmsNormArgs, src, kRead), REQUIRED(RmsNormArgs, weight, kRead), REQUIRED(RmsNormArgs, dst, kWrite),
+                                     OPTIONAL(RmsNormArgs, residual, kRead)};
+constexpr AddressField kHeadNorm[] = {REQUIRED(HeadNormArgs, qkv, kReadWrite), REQUIRED(HeadNormArgs, query_weight, kRead),
+                                      REQUIRED(HeadNormArgs, key_weight, kRead)};
 constexpr AddressField kMatmul[] = {REQUIRED(MatmulArgs, weights, kRead), REQUIRED(MatmulArgs, src, kRead), REQUIRED(MatmulArgs, dst, kWrite),
                                     OPTIONAL(MatmulArgs, residual, kRead), OPTIONAL(MatmulArgs, bias, kRead)};
 constexpr AddressField kRopePageWrite[] = {REQUIRED(RopePageWriteArgs, qkv, kRead), REQUIRED(RopePageWriteArgs, rope, kRead),
@@ -69,7 +73,7 @@ constexpr AddressField kAttendDecode[] = {REQUIRED(AttendDecodeArgs, q, kRead), 
                                           REQUIRED(AttendDecodeArgs, sequences, kRead), REQUIRED(AttendDecodeArgs, partials, kWrite)};
 constexpr AddressField kAttendMerge[] = {REQUIRED(AttendMergeArgs, partials, kRead), REQUIRED(AttendMergeArgs, columns, kRead),
                                          REQUIRED(AttendMergeArgs, dst, kWrite)};
-constexpr AddressField kSwiglu[] = {REQUIRED(SwigluArgs, gate_up, kRead), REQUIRED(SwigluArgs, dst, kWrite)};
+constexpr AddressField kGatedActivation[] = {REQUIRED(GatedActivationArgs, gate_up, kRead), REQUIRED(GatedActivationArgs, dst, kWrite)};
 constexpr AddressField kGatherColumns[] = {REQUIRED(GatherColumnsArgs, src, kRead), REQUIRED(GatherColumnsArgs, selection, kRead),
                                            REQUIRED(GatherColumnsArgs, dst, kWrite)};
 constexpr AddressField kArgmax[] = {REQUIRED(ArgmaxArgs, logits, kRead), REQUIRED(ArgmaxArgs, results, kWrite)};
@@ -78,12 +82,13 @@ constexpr AddressField kTopK[] = {REQUIRED(TopKArgs, logits, kRead), REQUIRED(To
 // Specialization constants by name. `workgroup` is local_size_x; `lanes` is how many rows lie side by side, one a lane; `tile_rows` is the height of a weight tile; `column_tile` is the
 // tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
 // `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `split_slots` the slots of one attention split; `group_heads` how many
-// query heads of a K/V head one reading of K and V serves; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once.
+// query heads of a K/V head one reading of K and V serves; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `function` is GATE_SILU or GATE_GELU.
 constexpr std::string_view kSpecEmbed[] = {"workgroup", "tile_rows", "column_tile"};
 constexpr std::string_view kSpecNorm[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts", "tile_rows"};
 constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts", "tile_rows"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
+constexpr std::string_view kSpecGated[] = {"workgroup", "column_tile", "function"};
 constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs"};
 constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots"};
 constexpr std::string_view kSpecPlain[] = {"workgroup"};
@@ -91,13 +96,14 @@ constexpr std::string_view kSpecPlain[] = {"workgroup"};
 constexpr KernelInfo kKernels[] = {
     {KernelId::embed_rows, "embed_rows", sizeof(EmbedRowsArgs), kEmbedRows, kSpecEmbed, kWeightTypes},
     {KernelId::rms_norm, "rms_norm", sizeof(RmsNormArgs), kRmsNorm, kSpecNorm, {}},
+    {KernelId::head_norm, "head_norm", sizeof(HeadNormArgs), kHeadNorm, kSpecNorm, {}},
     {KernelId::matmul_many, "matmul_many", sizeof(MatmulArgs), kMatmul, kSpecMany, kWeightTypes},
     {KernelId::matmul_few, "matmul_few", sizeof(MatmulArgs), kMatmul, kSpecFew, kWeightTypes},
     {KernelId::rope_page_write, "rope_page_write", sizeof(RopePageWriteArgs), kRopePageWrite, kSpecTiled, {}},
     {KernelId::attend_prefill, "attend_prefill", sizeof(AttendPrefillArgs), kAttendPrefill, kSpecTiled, {}},
     {KernelId::attend_decode, "attend_decode", sizeof(AttendDecodeArgs), kAttendDecode, kSpecDecode, {}},
     {KernelId::attend_merge, "attend_merge", sizeof(AttendMergeArgs), kAttendMerge, kSpecMerge, {}},
-    {KernelId::swiglu, "swiglu", sizeof(SwigluArgs), kSwiglu, kSpecTiled, {}},
+    {KernelId::gated_activation, "gated_activation", sizeof(GatedActivationArgs), kGatedActivation, kSpecGated, {}},
     {KernelId::gather_columns, "gather_columns", sizeof(GatherColumnsArgs), kGatherColumns, kSpecTiled, {}},
     {KernelId::argmax, "argmax", sizeof(ArgmaxArgs), kArgmax, kSpecPlain, {}},
     {KernelId::top_k, "top_k", sizeof(TopKArgs), kTopK, kSpecPlain, {}},

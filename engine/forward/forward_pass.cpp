@@ -22,6 +22,14 @@ Status record_attention(Recorder r, const LayerAttention& layer, const StepInput
   return record_attend_merge(r, partials, splits, layer.shape, input.columns, attended);
 }
 
+/// dst = residual + W src (+ bias), normed first where the family norms what a part adds; `projected` holds the product then.
+Status record_addition(Recorder r, const WeightMatrix& weights, BufferSlice bias, BufferSlice post_norm, float epsilon, const Activation& src,
+                       const Activation& residual, const Activation& projected, const Activation& dst) {
+  if (!post_norm) return record_matmul(r, weights, src, dst, 0, bias, residual.slice);
+  QUIRE_TRY(record_matmul(r, weights, src, projected, 0, bias));
+  return record_rms_norm(r, projected, post_norm, epsilon, dst, residual.slice);
+}
+
 }  // namespace
 
 Result<Activation> record_layers(Recorder r, const Hyperparameters& hyper, const ModelWeights& weights, std::span<const LayerAttention> layers,
@@ -41,22 +49,23 @@ Result<Activation> record_layers(Recorder r, const Hyperparameters& hyper, const
   Activation x = activation(at.hidden[0], hyper.embedding_length);
   Activation next = activation(at.hidden[1], hyper.embedding_length);
 
-  QUIRE_TRY(record_embed_rows(r, weights.embedding, input.columns, x, 1.0F));
+  QUIRE_TRY(record_embed_rows(r, weights.embedding, input.columns, x, hyper.embedding_scale));
   for (size_t l = 0; l < layers.size(); ++l) {
     const LayerWeights& w = weights.layers[l];
     const LayerAttention& attention = layers[l];
     const StepTables tables{input.columns, input.sequences[attention.group], input.pages};
 
     QUIRE_TRY(record_rms_norm(r, x, w.attention_norm, hyper.rms_epsilon, normed));
-    QUIRE_TRY(record_matmul(r, w.qkv, normed, qkv));
+    QUIRE_TRY(record_matmul(r, w.qkv, normed, qkv, 0, w.qkv_bias));
+    if (w.query_norm) QUIRE_TRY(record_head_norm(r, qkv, attention.shape, w.query_norm, w.key_norm, hyper.rms_epsilon));
     QUIRE_TRY(record_rope_page_write(r, qkv, input.rope[attention.rope_kind], hyper.rope_dimension_count, hyper.rope_order, attention.shape, tables, q));
     QUIRE_TRY(record_attention(r, attention, input, q, attended, scratch));
-    QUIRE_TRY(record_matmul(r, w.attention_out, attended, next, 0, {}, x.slice));
+    QUIRE_TRY(record_addition(r, w.attention_out, w.attention_out_bias, w.post_attention_norm, hyper.rms_epsilon, attended, x, normed, next));
 
     QUIRE_TRY(record_rms_norm(r, next, w.feed_forward_norm, hyper.rms_epsilon, normed));
-    QUIRE_TRY(record_matmul(r, w.gate_up, normed, gate_up));
-    QUIRE_TRY(record_swiglu(r, gate_up, gated));
-    QUIRE_TRY(record_matmul(r, w.down, gated, x, 0, {}, next.slice));
+    QUIRE_TRY(record_matmul(r, w.gate_up, normed, gate_up, 0, w.gate_up_bias));
+    QUIRE_TRY(record_gated_activation(r, gate_up, hyper.gate_function, gated));
+    QUIRE_TRY(record_addition(r, w.down, w.down_bias, w.post_feed_forward_norm, hyper.rms_epsilon, gated, next, normed, x));
   }
   return x;
 }

@@ -57,6 +57,9 @@ Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperand
                 linear_grid(ceil_div(tiles, tiles_per_lane), column_groups), work);
 }
 
+/// Whole columns of a tile side by side, several invocations to each where the workgroup has room.
+uint32_t norm_workgroup(Recorder r, uint32_t column_tile) { return column_tile * std::max(1u, r.variants.norm_workgroup / column_tile); }
+
 }  // namespace
 
 Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice columns, const Activation& dst, float scale) {
@@ -77,17 +80,36 @@ Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice colu
   return {};
 }
 
-Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst) {
+Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst, BufferSlice residual) {
   QUIRE_TRY(expect_equal(dst.width, src.width, "width of the normed activation"));
   QUIRE_TRY(expect_equal(dst.column_count, src.column_count, "column count of the normed activation"));
   QUIRE_TRY(expect_equal(dst.column_tile, src.column_tile, "column tile of the normed activation"));
   QUIRE_ASSIGN(const BufferSlice in, activation_slice(src, "activation to norm"));
   QUIRE_ASSIGN(const BufferSlice out, activation_slice(dst, "normed activation"));
   QUIRE_ASSIGN(const BufferSlice weights, first_bytes(weight, uint64_t{4} * src.width, "norm weight"));
-  const RmsNormArgs args{.src = 0, .weight = 0, .dst = 0, .width = src.width, .column_count = src.column_count, .epsilon = epsilon};
-  const uint32_t workgroup = src.column_tile * std::max(1u, r.variants.norm_workgroup / src.column_tile);
-  return record(r, {KernelId::rms_norm, WeightType::none, {workgroup, src.column_tile}}, args, {in, weights, out},
-                linear_grid(src.column_count / src.column_tile), {.bytes = 2 * in.size_bytes + out.size_bytes, .macs = in.size_bytes / 2});
+  BufferSlice added;
+  if (residual) {
+    QUIRE_ASSIGN(added, activation_slice({residual, dst.width, dst.column_count, dst.column_tile}, "residual"));
+  }
+  const RmsNormArgs args{.src = 0, .weight = 0, .dst = 0, .residual = 0, .width = src.width, .column_count = src.column_count, .epsilon = epsilon};
+  return record(r, {KernelId::rms_norm, WeightType::none, {norm_workgroup(r, src.column_tile), src.column_tile}}, args, {in, weights, out, added},
+                linear_grid(src.column_count / src.column_tile),
+                {.bytes = 2 * in.size_bytes + out.size_bytes + added.size_bytes, .macs = in.size_bytes / 2});
+}
+
+Status record_head_norm(Recorder r, const Activation& qkv, const AttentionShape& shape, BufferSlice query_weight, BufferSlice key_weight, float epsilon) {
+  QUIRE_TRY(check_attention_shape(shape));
+  const PageShape& page = shape.page;
+  const uint32_t heads = shape.q_heads + page.kv_heads;
+  QUIRE_TRY(expect_equal(qkv.width, uint64_t{heads} * page.k_dim + uint64_t{page.kv_heads} * page.v_dim, "width of the projected Q, K and V"));
+  QUIRE_ASSIGN(const BufferSlice values, activation_slice(qkv, "projected Q, K and V"));
+  QUIRE_ASSIGN(const BufferSlice of_query, first_bytes(query_weight, uint64_t{4} * page.k_dim, "norm weight of the queries"));
+  QUIRE_ASSIGN(const BufferSlice of_key, first_bytes(key_weight, uint64_t{4} * page.k_dim, "norm weight of the keys"));
+  const HeadNormArgs args{.qkv = 0, .query_weight = 0, .key_weight = 0, .width = qkv.width, .column_count = qkv.column_count, .q_heads = shape.q_heads,
+                          .kv_heads = page.kv_heads, .k_dim = page.k_dim, .epsilon = epsilon};
+  const uint64_t normed_bytes = Activation::bytes(uint64_t{heads} * page.k_dim, qkv.column_count);
+  return record(r, {KernelId::head_norm, WeightType::none, {norm_workgroup(r, qkv.column_tile), qkv.column_tile}}, args, {values, of_query, of_key},
+                linear_grid(heads, qkv.column_count / qkv.column_tile), {.bytes = 3 * normed_bytes, .macs = normed_bytes / 2});
 }
 
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset, BufferSlice bias,
@@ -122,15 +144,15 @@ Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& 
   return {};
 }
 
-Status record_swiglu(Recorder r, const Activation& gate_up, const Activation& dst) {
+Status record_gated_activation(Recorder r, const Activation& gate_up, GateFunction function, const Activation& dst) {
   QUIRE_TRY(expect_equal(gate_up.width, uint64_t{2} * dst.width, "width of gate and up"));
   QUIRE_TRY(expect_equal(gate_up.column_count, dst.column_count, "column count of gate and up"));
   QUIRE_TRY(expect_equal(gate_up.column_tile, dst.column_tile, "column tile of gate and up"));
   QUIRE_ASSIGN(const BufferSlice in, activation_slice(gate_up, "gate and up"));
   QUIRE_ASSIGN(const BufferSlice out, activation_slice(dst, "gated activation"));
-  const SwigluArgs args{.gate_up = 0, .dst = 0, .width = dst.width, .column_count = dst.column_count};
+  const GatedActivationArgs args{.gate_up = 0, .dst = 0, .width = dst.width, .column_count = dst.column_count};
   const uint32_t workgroup = r.variants.elementwise_workgroup;
-  return record(r, {KernelId::swiglu, WeightType::none, {workgroup, dst.column_tile}}, args, {in, out},
+  return record(r, {KernelId::gated_activation, WeightType::none, {workgroup, dst.column_tile, static_cast<uint32_t>(function)}}, args, {in, out},
                 linear_grid(ceil_div<uint64_t>(uint64_t{dst.width} * dst.column_tile, workgroup), dst.column_count / dst.column_tile),
                 {.bytes = in.size_bytes + out.size_bytes, .macs = out.size_bytes});
 }

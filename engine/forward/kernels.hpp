@@ -61,11 +61,14 @@ struct Recorder {
 };
 
 Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice columns, const Activation& dst, float scale);
-Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst);
+/// `residual` (like dst) is added to the result; it may be empty.
+Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst, BufferSlice residual = {});
 /// dst = W src (+ bias) (+ residual). Chooses matmul_many or matmul_few by src.column_tile; one dispatch a part.
 /// `bias` (f32 [dst.width]) and `residual` may be empty. dst rows [row_offset, row_offset + W.rows) are written.
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset = 0,
                      BufferSlice bias = {}, BufferSlice residual = {});
+/// Norms every head of Q and of K in place. Weights: f32 [k_dim].
+Status record_head_norm(Recorder r, const Activation& qkv, const AttentionShape& shape, BufferSlice query_weight, BufferSlice key_weight, float epsilon);
 /// rope: f32 [column_count][rope_dim / 2][2] (cos, sin).
 Status record_rope_page_write(Recorder r, const Activation& qkv, BufferSlice rope, uint32_t rope_dim, RopeOrder order, const AttentionShape& shape,
                               const StepTables& tables, const Activation& q);
@@ -79,7 +82,7 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
                             BufferSlice partials);
 Status record_attend_merge(Recorder r, BufferSlice partials, uint32_t split_count, const AttentionShape& shape, BufferSlice columns,
                            const Activation& dst);
-Status record_swiglu(Recorder r, const Activation& gate_up, const Activation& dst);
+Status record_gated_activation(Recorder r, const Activation& gate_up, GateFunction function, const Activation& dst);
 /// selection: uint32 [dst.column_count], indices of src columns.
 Status record_gather_columns(Recorder r, const Activation& src, BufferSlice selection, const Activation& dst);
 /// logits: column_tile 1; results: ArgmaxResult[column_count].

@@ -48,17 +48,24 @@ class WeightPlanner {
     return matrix;
   }
 
-  /// A plain f32 array.
-  Result<WeightPlan::Matrix> vector(const std::string& name) {
-    const TensorInfo* tensor = file_.find_tensor(name);
-    const auto type = weight_type_from_ggml(static_cast<uint32_t>(tensor->type));
-    if (type != WeightType::f32)
-      return make_error(Code::unsupported, "tensor %s has type %s; norms must be f32", name.c_str(), std::string(ggml_type_name(tensor->type)).c_str());
-    const auto width = static_cast<uint32_t>(tensor->dims[0]);
-    WeightPlan::Matrix matrix{.rows = 1, .width = width, .pieces = {}};
-    matrix.pieces.push_back({.type = WeightType::f32, .vector = true, .width = width, .row_count = 1, .sources = {{tensor, 0, 1}}});
-    place(matrix.pieces.back());
-    return matrix;
+  /// A part of a vector: a tensor of `width` floats, or zeros where the file has none.
+  struct VectorPart {
+    std::string name;
+    uint32_t width;
+  };
+  /// One f32 array of the parts in order; empty if the file has none of them.
+  WeightPlan::Matrix vector(std::initializer_list<VectorPart> parts) {
+    WeightPlan::Piece piece{.type = WeightType::f32, .vector = true, .row_count = 1};
+    bool found = false;
+    for (const VectorPart& part : parts) {
+      const TensorInfo* tensor = file_.find_tensor(part.name);
+      found |= tensor != nullptr;
+      piece.sources.push_back({tensor, 0, part.width});
+      piece.width += part.width;
+    }
+    if (!found) return {};
+    place(piece);
+    return {.rows = 1, .width = piece.width, .pieces = {std::move(piece)}};
   }
 
   std::vector<uint64_t> buffer_bytes() && { return std::move(buffer_bytes_); }
@@ -147,8 +154,15 @@ class WeightUploader {
 
  private:
   Status upload_vector(const WeightPlan::Piece& piece) {
-    packed_.resize(piece.size_bytes);
-    QUIRE_TRY(source_.read_at(piece.sources[0].tensor->offset_bytes, packed_));
+    packed_.assign(piece.size_bytes, std::byte{0});
+    size_t at = 0;
+    for (const WeightPlan::Source& source : piece.sources) {
+      if (source.tensor != nullptr) {
+        QUIRE_ASSIGN(const std::vector<float> values, read_float_tensor(source_, *source.tensor));
+        std::memcpy(packed_.data() + at, values.data(), values.size() * sizeof(float));
+      }
+      at += source.row_count * sizeof(float);
+    }
     return put(piece.buffer, piece.offset_bytes);
   }
 
@@ -192,10 +206,36 @@ class WeightUploader {
   std::vector<std::byte> packed_;
 };
 
-template <class Layer, class F>
-Status for_each_matrix(Layer& layer, F&& f) {
-  for (auto* matrix : {&layer.attention_norm, &layer.qkv, &layer.attention_out, &layer.feed_forward_norm, &layer.gate_up, &layer.down}) QUIRE_TRY(f(*matrix));
+template <class F>
+Status for_each_matrix(const WeightPlan::Layer& layer, F&& f) {
+  for (const auto* matrix :
+       {&layer.attention_norm, &layer.qkv, &layer.qkv_bias, &layer.query_norm, &layer.key_norm, &layer.attention_out, &layer.attention_out_bias,
+        &layer.post_attention_norm, &layer.feed_forward_norm, &layer.gate_up, &layer.gate_up_bias, &layer.down, &layer.down_bias,
+        &layer.post_feed_forward_norm})
+    QUIRE_TRY(f(*matrix));
   return {};
+}
+
+Result<WeightPlan::Layer> plan_layer(WeightPlanner& planner, const Hyperparameters& hyper, const std::string& prefix) {
+  const uint32_t width = hyper.embedding_length, feed_forward = hyper.feed_forward_length;
+  const uint32_t query = hyper.head_count * hyper.key_length, key = hyper.head_count_kv * hyper.key_length;
+  const uint32_t value = hyper.head_count_kv * hyper.value_length;
+  WeightPlan::Layer layer;
+  layer.attention_norm = planner.vector({{prefix + "attn_norm.weight", width}});
+  QUIRE_ASSIGN(layer.qkv, planner.matrix({prefix + "attn_q.weight", prefix + "attn_k.weight", prefix + "attn_v.weight"}));
+  layer.qkv_bias = planner.vector({{prefix + "attn_q.bias", query}, {prefix + "attn_k.bias", key}, {prefix + "attn_v.bias", value}});
+  layer.query_norm = planner.vector({{prefix + "attn_q_norm.weight", hyper.key_length}});
+  layer.key_norm = planner.vector({{prefix + "attn_k_norm.weight", hyper.key_length}});
+  QUIRE_ASSIGN(layer.attention_out, planner.matrix({prefix + "attn_output.weight"}));
+  layer.attention_out_bias = planner.vector({{prefix + "attn_output.bias", width}});
+  layer.post_attention_norm = planner.vector({{prefix + "post_attention_norm.weight", width}});
+  layer.feed_forward_norm = planner.vector({{prefix + "ffn_norm.weight", width}});
+  QUIRE_ASSIGN(layer.gate_up, planner.matrix({prefix + "ffn_gate.weight", prefix + "ffn_up.weight"}));
+  layer.gate_up_bias = planner.vector({{prefix + "ffn_gate.bias", feed_forward}, {prefix + "ffn_up.bias", feed_forward}});
+  QUIRE_ASSIGN(layer.down, planner.matrix({prefix + "ffn_down.weight"}));
+  layer.down_bias = planner.vector({{prefix + "ffn_down.bias", width}});
+  layer.post_feed_forward_norm = planner.vector({{prefix + "post_ffw_norm.weight", width}});
+  return layer;
 }
 
 }  // namespace
@@ -211,17 +251,10 @@ Result<WeightPlan> plan_weights(const GgufFile& file, const Hyperparameters& hyp
   WeightPlanner planner(file, limits, variants);
   QUIRE_ASSIGN(plan.embedding, planner.matrix({"token_embd.weight"}));
   for (uint32_t l = 0; l < hyper.block_count; ++l) {
-    const std::string prefix = "blk." + std::to_string(l) + ".";
-    WeightPlan::Layer layer;
-    QUIRE_ASSIGN(layer.attention_norm, planner.vector(prefix + "attn_norm.weight"));
-    QUIRE_ASSIGN(layer.qkv, planner.matrix({prefix + "attn_q.weight", prefix + "attn_k.weight", prefix + "attn_v.weight"}));
-    QUIRE_ASSIGN(layer.attention_out, planner.matrix({prefix + "attn_output.weight"}));
-    QUIRE_ASSIGN(layer.feed_forward_norm, planner.vector(prefix + "ffn_norm.weight"));
-    QUIRE_ASSIGN(layer.gate_up, planner.matrix({prefix + "ffn_gate.weight", prefix + "ffn_up.weight"}));
-    QUIRE_ASSIGN(layer.down, planner.matrix({prefix + "ffn_down.weight"}));
+    QUIRE_ASSIGN(WeightPlan::Layer layer, plan_layer(planner, hyper, "blk." + std::to_string(l) + "."));
     plan.layers.push_back(std::move(layer));
   }
-  QUIRE_ASSIGN(plan.output_norm, planner.vector("output_norm.weight"));
+  plan.output_norm = planner.vector({{"output_norm.weight", hyper.embedding_length}});
   if (file.find_tensor("output.weight") != nullptr) {
     QUIRE_ASSIGN(plan.output, planner.matrix({"output.weight"}));
   }
@@ -252,10 +285,23 @@ Result<ModelWeights> ModelWeights::load(Device& device, const ByteSource& source
     for (const WeightPlan::Piece& piece : planned.pieces) result.parts.push_back({piece.type, slice(piece), piece.row_begin, piece.row_count});
     return result;
   };
-  const auto vector = [&](const WeightPlan::Matrix& planned) { return slice(planned.pieces[0]); };
+  const auto vector = [&](const WeightPlan::Matrix& planned) { return planned.pieces.empty() ? BufferSlice{} : slice(planned.pieces[0]); };
   weights.embedding = matrix(plan.embedding);
   for (const WeightPlan::Layer& l : plan.layers)
-    weights.layers.push_back({vector(l.attention_norm), matrix(l.qkv), matrix(l.attention_out), vector(l.feed_forward_norm), matrix(l.gate_up), matrix(l.down)});
+    weights.layers.push_back({.attention_norm = vector(l.attention_norm),
+                              .qkv = matrix(l.qkv),
+                              .qkv_bias = vector(l.qkv_bias),
+                              .query_norm = vector(l.query_norm),
+                              .key_norm = vector(l.key_norm),
+                              .attention_out = matrix(l.attention_out),
+                              .attention_out_bias = vector(l.attention_out_bias),
+                              .post_attention_norm = vector(l.post_attention_norm),
+                              .feed_forward_norm = vector(l.feed_forward_norm),
+                              .gate_up = matrix(l.gate_up),
+                              .gate_up_bias = vector(l.gate_up_bias),
+                              .down = matrix(l.down),
+                              .down_bias = vector(l.down_bias),
+                              .post_feed_forward_norm = vector(l.post_feed_forward_norm)});
   weights.output_norm = vector(plan.output_norm);
   weights.output = plan.output.pieces.empty() ? weights.embedding : matrix(plan.output);
   return weights;

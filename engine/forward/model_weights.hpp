@@ -15,25 +15,34 @@
 
 namespace quire {
 
+/// Empty slices: the model has no such part.
 struct LayerWeights {
-  BufferSlice attention_norm;   ///< f32 [embedding]
-  WeightMatrix qkv;             ///< rows of Q, then K, then V; [.., embedding]
-  WeightMatrix attention_out;   ///< [embedding, q_heads * v_dim]
-  BufferSlice feed_forward_norm;
-  WeightMatrix gate_up;         ///< rows of gate, then up; [2 * feed_forward, embedding]
-  WeightMatrix down;            ///< [embedding, feed_forward]
+  BufferSlice attention_norm;       ///< f32 [embedding]
+  WeightMatrix qkv;                 ///< rows of Q, then K, then V; [.., embedding]
+  BufferSlice qkv_bias;             ///< f32 [rows of qkv]
+  BufferSlice query_norm;           ///< f32 [k_dim], of every head of Q
+  BufferSlice key_norm;             ///< f32 [k_dim], of every head of K
+  WeightMatrix attention_out;       ///< [embedding, q_heads * v_dim]
+  BufferSlice attention_out_bias;   ///< f32 [embedding]
+  BufferSlice post_attention_norm;  ///< f32 [embedding], of what attention adds to the residual stream
+  BufferSlice feed_forward_norm;    ///< f32 [embedding]
+  WeightMatrix gate_up;             ///< rows of gate, then up; [2 * feed_forward, embedding]
+  BufferSlice gate_up_bias;         ///< f32 [2 * feed_forward]
+  WeightMatrix down;                ///< [embedding, feed_forward]
+  BufferSlice down_bias;            ///< f32 [embedding]
+  BufferSlice post_feed_forward_norm;  ///< f32 [embedding], of what the feed-forward part adds to the residual stream
 };
 
 /// Where everything lies: a list of pieces, each some rows of one or more tensors of one type, at an offset of one arena buffer.
 struct WeightPlan {
   struct Source {
-    const TensorInfo* tensor = nullptr;
+    const TensorInfo* tensor = nullptr;  ///< null in a vector: zeros
     uint32_t row_begin = 0;     ///< within the tensor
     uint32_t row_count = 0;
   };
   struct Piece {
     WeightType type = WeightType::none;
-    bool vector = false;        ///< a plain f32 array (norms, biases): never tiled
+    bool vector = false;        ///< a plain f32 array (norms, biases): never tiled; its sources follow each other in it
     uint32_t width = 0;
     uint32_t row_begin = 0;     ///< within the stacked matrix
     uint32_t row_count = 0;
@@ -47,8 +56,10 @@ struct WeightPlan {
     uint32_t width = 0;
     std::vector<Piece> pieces;
   };
+  /// As LayerWeights; without pieces: the model has no such part.
   struct Layer {
-    Matrix attention_norm, qkv, attention_out, feed_forward_norm, gate_up, down;
+    Matrix attention_norm, qkv, qkv_bias, query_norm, key_norm, attention_out, attention_out_bias, post_attention_norm;
+    Matrix feed_forward_norm, gate_up, gate_up_bias, down, down_bias, post_feed_forward_norm;
   };
   Matrix embedding;
   std::vector<Layer> layers;

@@ -1,6 +1,7 @@
 #include "engine/generate/model.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/generate/model_impl.hpp"
 
@@ -16,6 +17,21 @@ uint64_t default_budget_bytes(Device& device) {
   const uint64_t used = memory.heap_budget_bytes != 0 ? memory.heap_used_bytes : memory.buffer_bytes;
   if (total == 0) return UINT64_MAX / 2;
   return static_cast<uint64_t>(static_cast<double>(total - std::min(used, total)) * kShareOfFreeMemory);
+}
+
+/// One for each kind of layer. The file's factors are those of layers that see everything (Llama 3.1 has no others).
+Result<std::vector<RopeFrequencies>> read_ropes(const GgufFile& file, const ByteSource& source, const Hyperparameters& hyper) {
+  std::vector<float> factors;
+  if (const TensorInfo* tensor = file.find_tensor("rope_freqs.weight")) {
+    QUIRE_ASSIGN(factors, read_float_tensor(source, *tensor));
+    const auto bad = std::find_if(factors.begin(), factors.end(), [](float factor) { return !std::isfinite(factor) || factor <= 0; });
+    if (bad != factors.end())
+      return make_error(Code::corrupt, "tensor rope_freqs.weight has the factor %g; it must be finite and above 0", static_cast<double>(*bad));
+  }
+  std::vector<RopeFrequencies> ropes;
+  for (const RopeKind& kind : hyper.rope_kinds)
+    ropes.push_back(rope_frequencies(kind, hyper.rope_dimension_count, ropes.empty() ? std::span<const float>(factors) : std::span<const float>()));
+  return ropes;
 }
 
 }  // namespace
@@ -44,6 +60,7 @@ Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteS
   impl->layers = plan.layers;
   impl->context_length = plan.context_length;
   impl->chunk = plan.chunk;
+  QUIRE_ASSIGN(impl->ropes, read_ropes(*impl->file, *impl->source, impl->hyper));
   impl->capacity = plan.capacity;
   impl->prediction = plan.prediction;
 

@@ -22,6 +22,7 @@ struct Model::Impl {
   uint32_t chunk = 0;
   VariantSet variants;
   std::vector<LayerAttention> layers;   ///< where each layer's K and V live
+  std::vector<RopeFrequencies> ropes;   ///< one a RoPE kind
   StepCapacity capacity;
   MemoryPrediction prediction;          ///< all but the pages of a context
   std::vector<CacheGroup> groups;

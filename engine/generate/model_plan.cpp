@@ -69,7 +69,8 @@ std::vector<LayerAttention> place_layers(const Hyperparameters& hyper, std::span
                                    .layer = *cache_layer,
                                    .q_heads = hyper.head_count,
                                    .window = groups[g].window,
-                                   .scale = hyper.attention_scale()}};
+                                   .scale = hyper.attention_scale},
+                         .rope_kind = hyper.layer_rope_kind(layer)};
   return layers;
 }
 

@@ -67,8 +67,8 @@ Status upload_tables(Model::Impl& model, const FamilyPlan& plan, Encoder& encode
     for (const StepRun& run : plan.runs) sequences.push_back(model.cache->sequence_info(run.session->impl().sequence, g));
     QUIRE_TRY(upload_array(encoder, tables, tables.layout.sequences[g], sequences));
   }
-  QUIRE_TRY(upload_array(encoder, tables, tables.layout.rope[0],
-                         rope_angles(plan.columns, model.hyper.rope_dimension_count, model.hyper.rope_freq_base)));
+  for (size_t kind = 0; kind < model.ropes.size(); ++kind)
+    QUIRE_TRY(upload_array(encoder, tables, tables.layout.rope[kind], rope_angles(plan.columns, model.ropes[kind])));
   return upload_array(encoder, tables, tables.layout.selection, plan.selection);
 }
 
@@ -89,7 +89,9 @@ class StepRecorder {
     const auto column_count = static_cast<uint32_t>(plan.columns.size());
     std::vector<BufferSlice> sequences;
     for (const ScratchLayout::Range& range : tables.layout.sequences) sequences.push_back(tables.slice(range, plan.runs.size() * sizeof(SequenceInfo)));
-    const BufferSlice rope[] = {tables.slice(tables.layout.rope[0], uint64_t{column_count} * model_.hyper.rope_dimension_count * sizeof(float))};
+    std::vector<BufferSlice> rope;
+    for (const ScratchLayout::Range& range : tables.layout.rope)
+      rope.push_back(tables.slice(range, uint64_t{column_count} * model_.hyper.rope_dimension_count * sizeof(float)));
     uint32_t most_slots = 0;
     for (const ColumnInfo& column : plan.columns) most_slots = std::max(most_slots, column.slot + 1);
     const StepInput input{.column_count = column_count,

@@ -14,7 +14,8 @@ StepTableLayout StepTableLayout::plan(const Hyperparameters& hyper, uint32_t gro
   };
   layout.columns = take(uint64_t{columns} * sizeof(ColumnInfo));
   for (uint32_t g = 0; g < group_count; ++g) layout.sequences.push_back(take(uint64_t{columns} * sizeof(SequenceInfo)));
-  layout.rope.push_back(take(uint64_t{columns} * hyper.rope_dimension_count * sizeof(float)));
+  for (size_t kind = 0; kind < hyper.rope_kinds.size(); ++kind)
+    layout.rope.push_back(take(uint64_t{columns} * hyper.rope_dimension_count * sizeof(float)));
   layout.selection = take(uint64_t{columns} * sizeof(uint32_t));
   layout.argmax = take(uint64_t{columns} * sizeof(ArgmaxResult));
   return layout;
@@ -27,21 +28,18 @@ Result<StepTableBuffer> StepTableBuffer::create(Device& device, const Hyperparam
   return tables;
 }
 
-std::vector<float> rope_angles(std::span<const ColumnInfo> columns, uint32_t rope_dim, double base) {
-  const uint32_t pairs = rope_dim / 2;
-  std::vector<double> frequency(pairs);
-  for (uint32_t i = 0; i < pairs; ++i) frequency[i] = std::pow(base, -2.0 * i / rope_dim);
-  std::vector<float> angles(size_t{2} * pairs * columns.size(), 0.0F);
-  float* out = angles.data();
+std::vector<float> rope_angles(std::span<const ColumnInfo> columns, const RopeFrequencies& rope) {
+  std::vector<float> angles;
+  angles.reserve(2 * rope.frequency.size() * columns.size());
   for (const ColumnInfo& column : columns) {
     if (column.sequence == PADDING_COLUMN) {
-      out += size_t{2} * pairs;
+      angles.resize(angles.size() + 2 * rope.frequency.size(), 0.0F);
       continue;
     }
-    for (uint32_t i = 0; i < pairs; ++i) {
-      const double angle = column.position * frequency[i];
-      *out++ = static_cast<float>(std::cos(angle));
-      *out++ = static_cast<float>(std::sin(angle));
+    for (const double frequency : rope.frequency) {
+      const double angle = column.position * frequency;
+      angles.push_back(static_cast<float>(std::cos(angle) * rope.magnitude));
+      angles.push_back(static_cast<float>(std::sin(angle) * rope.magnitude));
     }
   }
   return angles;

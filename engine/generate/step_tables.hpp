@@ -33,8 +33,7 @@ struct StepTableBuffer {
   Buffer buffer;
 };
 
-/// cos and sin of every column's angles, [column_count][rope_dim / 2][2], computed in double precision:
-/// angle i of a column at position p is p * base^(-2 i / rope_dim). (Su et al. 2021)
-std::vector<float> rope_angles(std::span<const ColumnInfo> columns, uint32_t rope_dim, double base);
+/// cos and sin of every column's angles, times the magnitude, [column_count][pairs][2], computed in double precision.
+std::vector<float> rope_angles(std::span<const ColumnInfo> columns, const RopeFrequencies& rope);
 
 }  // namespace quire

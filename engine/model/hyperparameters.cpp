@@ -1,67 +1,13 @@
 #include "engine/model/hyperparameters.hpp"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cinttypes>
 #include <cmath>
-#include <optional>
-#include <span>
+
+#include "engine/model/family.hpp"
 
 namespace quire {
 namespace {
-
-/// Sides of a tensor, as multiples of the hyperparameters.
-enum class Extent : uint8_t { one, embedding, vocabulary, feed_forward, query, key, value, attended };
-
-/// A tensor of a family: "blk.N." stands before the names of layer tensors. rows == one: a vector, which must be F32.
-struct TensorRule {
-  std::string_view name;
-  Extent width;
-  Extent rows = Extent::one;
-  bool required = true;
-};
-
-/// What sets one architecture apart. A family is a row of this table and, where the maths differ, fields of Hyperparameters.
-struct Family {
-  std::string_view architecture;
-  RopeOrder rope_order;
-  std::span<const TensorRule> model_tensors;
-  std::span<const TensorRule> layer_tensors;
-};
-
-constexpr std::array kModelTensors = std::to_array<TensorRule>({
-    {"token_embd.weight", Extent::embedding, Extent::vocabulary},
-    {"output_norm.weight", Extent::embedding},
-    {"output.weight", Extent::embedding, Extent::vocabulary, false},
-});
-
-constexpr std::array kLlamaLayer = std::to_array<TensorRule>({
-    {"attn_norm.weight", Extent::embedding},
-    {"attn_q.weight", Extent::embedding, Extent::query},
-    {"attn_k.weight", Extent::embedding, Extent::key},
-    {"attn_v.weight", Extent::embedding, Extent::value},
-    {"attn_output.weight", Extent::attended, Extent::embedding},
-    {"ffn_norm.weight", Extent::embedding},
-    {"ffn_gate.weight", Extent::embedding, Extent::feed_forward},
-    {"ffn_up.weight", Extent::embedding, Extent::feed_forward},
-    {"ffn_down.weight", Extent::feed_forward, Extent::embedding},
-});
-
-constexpr std::array kFamilies = std::to_array<Family>({
-    {"llama", RopeOrder::normal, kModelTensors, kLlamaLayer},
-});
-
-const Family* find_family(std::string_view architecture) {
-  const auto found = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& f) { return f.architecture == architecture; });
-  return found != kFamilies.end() ? &*found : nullptr;
-}
-
-std::string family_names() {
-  std::string names;
-  for (const Family& family : kFamilies) names += (names.empty() ? "" : ", ") + std::string(family.architecture);
-  return names;
-}
 
 constexpr uint32_t kLargestHead = 256;
 constexpr uint32_t kHeadMultiple = 8;
@@ -89,6 +35,14 @@ class HyperReader {
     if (file_.has(key(name))) return number(name, least, most);
     QUIRE_TRY(check_range(key(name) + " (by default)", fallback, least, most));
     return fallback;
+  }
+
+  /// A finite number. On error: corrupt.
+  Result<float> real_or(std::string_view name, float fallback, float least, float most) const {
+    QUIRE_ASSIGN(const float value, file_.get_f32_or(key(name), fallback));
+    if (value >= least && value <= most) return value;
+    return make_error(Code::corrupt, "%s is %g; %g to %g are possible", key(name).c_str(), static_cast<double>(value), static_cast<double>(least),
+                      static_cast<double>(most));
   }
 
   /// A number, or an array with the same number for every layer.
@@ -121,10 +75,9 @@ Status refuse_unknown_maths(const GgufFile& file, const HyperReader& reader) {
     double value;
   };
   constexpr Neutral kNeutral[] = {
-      {"expert_count", 0},          {"attention.clamp_kqv", 0},     {"attention.max_alibi_bias", 0},
-      {"logit_scale", 1},           {"embedding_scale", 1},            {"residual_scale", 1},          {"attention.scale", 0},
-      {"rope.scale_linear", 1},     {"attn_logit_softcapping", 0},     {"final_logit_softcapping", 0}, {"rope.freq_base_swa", 0},
-      {"attention.temperature_scale", 0},
+      {"expert_count", 0},         {"attention.clamp_kqv", 0},       {"attention.max_alibi_bias", 0},       {"logit_scale", 1},
+      {"embedding_scale", 1},      {"residual_scale", 1},            {"attention.scale", 0},                {"attn_logit_softcapping", 0},
+      {"final_logit_softcapping", 0}, {"attention.temperature_scale", 0}, {"rope.scaling.yarn_log_multiplier", 0},
   };
   for (const Neutral& neutral : kNeutral) {
     const std::string key = reader.key(neutral.name);
@@ -135,20 +88,9 @@ Status refuse_unknown_maths(const GgufFile& file, const HyperReader& reader) {
     const double value = real.ok() ? static_cast<double>(*real) : static_cast<double>(*integer);
     if (value != neutral.value) return make_error(Code::unsupported, "%s is %g; only %g is supported", key.c_str(), value, neutral.value);
   }
-  return {};
-}
-
-Status refuse_rope_scaling(const GgufFile& file, const HyperReader& reader) {
-  const std::string type_key = reader.key("rope.scaling.type");
-  if (file.has(type_key)) {
-    QUIRE_ASSIGN(const std::string_view type, file.get_string(type_key));
-    if (type == "none") return {};
-    return make_error(Code::unsupported, "%s is '%s'; only 'none' is supported", type_key.c_str(), std::string(type.substr(0, 40)).c_str());
-  }
-  // A factor without a type means linear scaling.
-  const std::string factor_key = reader.key("rope.scaling.factor");
-  QUIRE_ASSIGN(const float factor, file.get_f32_or(factor_key, 1.0f));
-  if (factor != 1.0f) return make_error(Code::unsupported, "%s is %g; only 1 is supported", factor_key.c_str(), static_cast<double>(factor));
+  const std::string causal_key = reader.key("attention.causal");
+  QUIRE_ASSIGN(const bool causal, file.get_bool_or(causal_key, true));
+  if (!causal) return make_error(Code::unsupported, "%s is false; only attention to earlier tokens is supported", causal_key.c_str());
   return {};
 }
 
@@ -185,24 +127,72 @@ Status read_heads(const HyperReader& reader, Hyperparameters& hyper) {
   return check_head_length(reader.key("attention.value_length"), hyper.value_length);
 }
 
-Status read_rope(const GgufFile& file, const HyperReader& reader, Hyperparameters& hyper) {
-  QUIRE_TRY(refuse_rope_scaling(file, reader));
+/// How positions are stretched beyond the trained context. (ggml: docs/gguf.md; a factor without a type means linear scaling.)
+Status read_rope_scaling(const GgufFile& file, const HyperReader& reader, uint32_t context_length, RopeKind& rope) {
+  const std::string type_key = reader.key("rope.scaling.type");
+  std::string_view type = "linear";
+  if (file.has(type_key)) {
+    QUIRE_ASSIGN(type, file.get_string(type_key));
+  }
+  QUIRE_ASSIGN(rope.magnitude, reader.real_or("rope.scaling.attn_factor", 1.0f, 0.01f, 100.0f));
+  if (type == "none") return {};
+  if (type != "linear" && type != "yarn") {
+    return make_error(Code::unsupported, "%s is '%s'; none, linear and yarn are supported", type_key.c_str(), std::string(type.substr(0, 40)).c_str());
+  }
+  const char* factor_name = reader.has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear";
+  QUIRE_ASSIGN(rope.factor, reader.real_or(factor_name, 1.0f, 0.0f, 1e6f));
+  if (rope.factor == 0) rope.factor = 1;
+  if (type == "linear") return {};
+  if (rope.factor < 1) {
+    return make_error(Code::corrupt, "%s is %g; with yarn it is at least 1", reader.key(factor_name).c_str(), static_cast<double>(rope.factor));
+  }
+  QUIRE_ASSIGN(rope.extrapolation, reader.real_or("rope.scaling.yarn_ext_factor", 1.0f, -1.0f, 1.0f));
+  if (rope.extrapolation < 0) rope.extrapolation = 1;
+  QUIRE_ASSIGN(rope.beta_fast, reader.real_or("rope.scaling.yarn_beta_fast", 32.0f, 1e-3f, 1e6f));
+  QUIRE_ASSIGN(rope.beta_slow, reader.real_or("rope.scaling.yarn_beta_slow", 1.0f, 1e-3f, 1e6f));
+  QUIRE_ASSIGN(rope.original_context, reader.number_or("rope.scaling.original_context_length", context_length, 1, uint32_t{1} << 30));
+  return {};
+}
+
+Result<float> read_rope_base(const HyperReader& reader, std::string_view name, float fallback) { return reader.real_or(name, fallback, 1.0f, 1e30f); }
+
+/// Requires: the windows are read.
+Status read_rope(const GgufFile& file, const HyperReader& reader, const Family& family, Hyperparameters& hyper) {
   QUIRE_ASSIGN(hyper.rope_dimension_count, reader.number_or("rope.dimension_count", hyper.key_length, 2, hyper.key_length));
   if (hyper.rope_dimension_count % 2 != 0) {
     return make_error(Code::corrupt, "%s is %" PRIu32 "; it must be even", reader.key("rope.dimension_count").c_str(), hyper.rope_dimension_count);
   }
-  QUIRE_ASSIGN(hyper.rope_freq_base, file.get_f32_or(reader.key("rope.freq_base"), 10000.0f));
-  if (!std::isfinite(hyper.rope_freq_base) || hyper.rope_freq_base < 1.0f) {
-    return make_error(Code::corrupt, "%s is %g; it must be finite and at least 1", reader.key("rope.freq_base").c_str(),
-                      static_cast<double>(hyper.rope_freq_base));
+  hyper.rope_order = family.rope_order;
+  RopeKind rope;
+  QUIRE_ASSIGN(rope.base, read_rope_base(reader, "rope.freq_base", 10000.0f));
+  QUIRE_TRY(read_rope_scaling(file, reader, hyper.context_length, rope));
+  if (rope.extrapolation != 0 && rope.base == 1) {
+    return make_error(Code::corrupt, "%s is 1, which yarn cannot scale", reader.key("rope.freq_base").c_str());
+  }
+  hyper.rope_kinds = {rope};
+  if (family.window_rope_base != 0) {
+    RopeKind windowed{.magnitude = rope.magnitude};
+    QUIRE_ASSIGN(windowed.base, read_rope_base(reader, "rope.freq_base_swa", family.window_rope_base));
+    if (hyper.sliding_window != 0) hyper.rope_kinds.push_back(windowed);
+  } else if (reader.has("rope.freq_base_swa")) {
+    return make_error(Code::unsupported, "%s has no meaning in family %s", reader.key("rope.freq_base_swa").c_str(), hyper.architecture.c_str());
   }
   return {};
 }
 
-/// A window on every layer, or on all but every n-th one (an integer pattern, as Gemma 3 counts it).
-Status read_windows(const HyperReader& reader, Hyperparameters& hyper) {
+/// A window on every layer, or on all but every n-th one.
+Status read_windows(const HyperReader& reader, const Family& family, Hyperparameters& hyper) {
   QUIRE_ASSIGN(hyper.sliding_window, reader.number_or("attention.sliding_window", 0, 0, uint32_t{1} << 30));
-  QUIRE_ASSIGN(hyper.sliding_window_pattern, reader.number_or("attention.sliding_window_pattern", 0, 0, hyper.block_count));
+  if (family.windows == WindowRule::none) {
+    if (hyper.sliding_window != 0 && hyper.sliding_window < hyper.context_length) {
+      return make_error(Code::unsupported, "%s is %" PRIu32 ", below the context of %" PRIu32 "; family %s has no windows here",
+                        reader.key("attention.sliding_window").c_str(), hyper.sliding_window, hyper.context_length, hyper.architecture.c_str());
+    }
+    hyper.sliding_window = 0;
+  }
+  constexpr uint32_t kMostLayers = 4096;
+  const uint32_t usual = family.windows == WindowRule::five_of_six ? 6 : 0;
+  QUIRE_ASSIGN(hyper.sliding_window_pattern, reader.number_or("attention.sliding_window_pattern", usual, 0, kMostLayers));
   return {};
 }
 
@@ -221,56 +211,6 @@ Status read_vocabulary_size(const GgufFile& file, const HyperReader& reader, Hyp
   return {};
 }
 
-uint64_t extent_of(const Hyperparameters& hyper, Extent extent) {
-  switch (extent) {
-    case Extent::one: return 1;
-    case Extent::embedding: return hyper.embedding_length;
-    case Extent::vocabulary: return hyper.vocabulary_size;
-    case Extent::feed_forward: return hyper.feed_forward_length;
-    case Extent::query: return uint64_t{hyper.head_count} * hyper.key_length;
-    case Extent::key: return uint64_t{hyper.head_count_kv} * hyper.key_length;
-    case Extent::value: return uint64_t{hyper.head_count_kv} * hyper.value_length;
-    case Extent::attended: return uint64_t{hyper.head_count} * hyper.value_length;
-  }
-  return 0;
-}
-
-Status check_tensor(const GgufFile& file, const Hyperparameters& hyper, const TensorRule& rule, const std::string& name) {
-  const TensorInfo* tensor = file.find_tensor(name);
-  if (tensor == nullptr) {
-    if (!rule.required) return {};
-    return make_error(Code::corrupt, "the file has no tensor %s", name.c_str());
-  }
-  const uint64_t width = extent_of(hyper, rule.width);
-  const uint64_t rows = extent_of(hyper, rule.rows);
-  if (tensor->dims != std::array<uint64_t, 4>{width, rows, 1, 1}) {
-    return make_error(Code::corrupt, "tensor %s has the shape [%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "]; it must be [%" PRIu64 ", %" PRIu64 "]",
-                      name.c_str(), tensor->dims[0], tensor->dims[1], tensor->dims[2], tensor->dims[3], width, rows);
-  }
-  if (rule.rows == Extent::one && tensor->type != GgmlType::f32) {
-    return make_error(Code::unsupported, "tensor %s has the type %s; a vector must be F32", name.c_str(), ggml_type_name(tensor->type).data());
-  }
-  return {};
-}
-
-/// The rules' name of a layer tensor "blk.N.name" with N < layers, written without leading zeros.
-std::optional<std::string_view> layer_tensor_name(std::string_view name, uint32_t layers) {
-  constexpr std::string_view kPrefix = "blk.";
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
-  uint32_t layer = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  const auto digits = static_cast<size_t>(end - name.data());
-  if (error != std::errc() || layer >= layers || (digits > 1 && name[0] == '0')) return std::nullopt;
-  name.remove_prefix(digits);
-  if (!name.starts_with('.')) return std::nullopt;
-  return name.substr(1);
-}
-
-bool has_rule(std::span<const TensorRule> rules, std::string_view name) {
-  return std::any_of(rules.begin(), rules.end(), [&](const TensorRule& rule) { return rule.name == name; });
-}
-
 }  // namespace
 
 Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
@@ -287,14 +227,17 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   QUIRE_TRY(refuse_unknown_maths(file, reader));
   Hyperparameters hyper;
   hyper.architecture = architecture;
-  hyper.rope_order = family->rope_order;
+  hyper.gate_function = family->gate_function;
   QUIRE_ASSIGN(hyper.block_count, reader.number("block_count", 1, 4096));
   QUIRE_ASSIGN(hyper.context_length, reader.number("context_length", 1, uint32_t{1} << 30));
   QUIRE_ASSIGN(hyper.embedding_length, reader.number("embedding_length", 1, uint32_t{1} << 20));
   QUIRE_ASSIGN(hyper.feed_forward_length, reader.per_layer("feed_forward_length", hyper.block_count, 1, uint32_t{1} << 22));
   QUIRE_TRY(read_heads(reader, hyper));
-  QUIRE_TRY(read_rope(file, reader, hyper));
-  QUIRE_TRY(read_windows(reader, hyper));
+  QUIRE_TRY(read_windows(reader, *family, hyper));
+  QUIRE_TRY(read_rope(file, reader, *family, hyper));
+  if (family->embedding_scale == EmbeddingScale::root_of_width) hyper.embedding_scale = std::sqrt(static_cast<float>(hyper.embedding_length));
+  const bool by_width = family->width_scaled_layers != 0 && hyper.block_count == family->width_scaled_layers;
+  hyper.attention_scale = 1.0f / std::sqrt(static_cast<float>(by_width ? hyper.embedding_length / hyper.head_count : hyper.key_length));
   const std::string epsilon_key = reader.key("attention.layer_norm_rms_epsilon");
   QUIRE_ASSIGN(hyper.rms_epsilon, file.get_f32(epsilon_key));
   if (!(hyper.rms_epsilon > 0.0f && hyper.rms_epsilon < 1.0f)) {
@@ -303,22 +246,6 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   QUIRE_TRY(read_vocabulary_size(file, reader, hyper));
   hyper.tied_embeddings = file.find_tensor("output.weight") == nullptr;
   return hyper;
-}
-
-Status check_tensors(const GgufFile& file, const Hyperparameters& hyper) {
-  const Family* family = find_family(hyper.architecture);
-  if (family == nullptr) return make_error(Code::unsupported, "the model architecture '%s' is not supported", hyper.architecture.c_str());
-  for (const TensorRule& rule : family->model_tensors) QUIRE_TRY(check_tensor(file, hyper, rule, std::string(rule.name)));
-  for (uint32_t layer = 0; layer < hyper.block_count; ++layer) {
-    const std::string prefix = "blk." + std::to_string(layer) + ".";
-    for (const TensorRule& rule : family->layer_tensors) QUIRE_TRY(check_tensor(file, hyper, rule, prefix + std::string(rule.name)));
-  }
-  for (const TensorInfo& tensor : file.tensors()) {
-    const auto layer_name = layer_tensor_name(tensor.name, hyper.block_count);
-    const bool known = layer_name ? has_rule(family->layer_tensors, *layer_name) : has_rule(family->model_tensors, tensor.name);
-    if (!known) return make_error(Code::unsupported, "tensor %s has no meaning in the supported part of family %s", tensor.name.c_str(), hyper.architecture.c_str());
-  }
-  return {};
 }
 
 }  // namespace quire

@@ -51,13 +51,27 @@ struct EmbedRowsArgs {
   float scale;
 };
 
-/* rms_norm: dst[k, n] = src[k, n] * weight[k] / sqrt(mean over k of src^2 + epsilon). (Zhang & Sennrich 2019) */
+/* rms_norm: dst[k, n] = src[k, n] * weight[k] / sqrt(mean over k of src^2 + epsilon) (+ residual[k, n]). (Zhang & Sennrich 2019) */
 struct RmsNormArgs {
   ADDRESS src;      /* in: f32 activation [width][column_count] */
   ADDRESS weight;   /* in: f32 [width] */
   ADDRESS dst;      /* out: like src */
+  ADDRESS residual; /* in, optional (0): like src */
   uint32 width;
   uint32 column_count;
+  float epsilon;
+};
+
+/* head_norm: the same norm over each head of Q and of K, in place (Henry et al. 2020). Rows from (q_heads + kv_heads) * k_dim on stay as they are. */
+struct HeadNormArgs {
+  ADDRESS qkv;          /* in and out: f32 activation [width][column_count]: rows of Q, of K, of V */
+  ADDRESS query_weight; /* in: f32 [k_dim] */
+  ADDRESS key_weight;   /* in: f32 [k_dim] */
+  uint32 width;
+  uint32 column_count;
+  uint32 q_heads;
+  uint32 kv_heads;
+  uint32 k_dim;
   float epsilon;
 };
 
@@ -137,8 +151,13 @@ struct AttendMergeArgs {
   uint32 split_count;
 };
 
-/* swiglu: dst[i, n] = silu(gate[i, n]) * up[i, n], silu(x) = x / (1 + exp(-x)). (Shazeer 2020) */
-struct SwigluArgs {
+/* What gated_activation applies to the gate: silu(x) = x / (1 + exp(-x)), or gelu in its tanh form (Hendrycks & Gimpel 2016),
+ * x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))). */
+#define GATE_SILU 0u
+#define GATE_GELU 1u
+
+/* gated_activation: dst[i, n] = f(gate[i, n]) * up[i, n], with f the specialization constant. (Shazeer 2020) */
+struct GatedActivationArgs {
   ADDRESS gate_up;  /* in: f32 activation [2 * width][column_count]: gate rows, then up rows */
   ADDRESS dst;      /* out: f32 activation [width][column_count] */
   uint32 width;

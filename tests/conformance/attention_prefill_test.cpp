@@ -1,4 +1,5 @@
 // attend_prefill against the reference.
+#include <cmath>
 #include <doctest/doctest.h>
 #include <iterator>
 

@@ -1,10 +1,11 @@
-// embed_rows, rms_norm, swiglu, gather_columns against the reference.
+// embed_rows, rms_norm, head_norm, gated_activation, gather_columns against the reference.
 #include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
 #include <iterator>
 
 #include "engine/device/reference/weight_blocks.hpp"
+#include "tests/conformance/support/attention_case.hpp"
 #include "tests/conformance/support/column_runs.hpp"
 
 namespace quire::conformance {
@@ -70,9 +71,11 @@ TEST_CASE("embed_rows: every weight type, in one piece and several, gives the re
                 });
 }
 
-// Tolerance: a mean of squares, a root and two products, each within a few units in the last place: 2e-6 of the result.
-TEST_CASE("rms_norm: all widths and column counts, next to poisoned padding") {
-  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kWidths), count_of(kColumnCounts), 2, count_of(kAllValues) + 1}, [&](const Choice& choice) {
+// Tolerance: a mean of squares, a root and two products, each within a few units in the last place: 2e-6 of the result; adding the residual rounds
+// once more.
+TEST_CASE("rms_norm: all widths and column counts, with a residual and without, next to poisoned padding") {
+  const std::vector<uint32_t> sizes = {count_of(kWidths), count_of(kColumnCounts), 2, count_of(kAllValues) + 1, 2};
+  for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
     NormCase c;
     c.width = kWidths[choice[0]];
     c.column_tile = family_tile(choice[2]);
@@ -83,25 +86,63 @@ TEST_CASE("rms_norm: all widths and column counts, next to poisoned padding") {
     if (zeros)
       for (float& value : c.src) value = std::isnan(value) ? value : 0.0f;
     c.weight = random_values(random, Values::ordinary, c.width);
+    if (choice[4] != 0) c.residual = make_activation(random, Values::ordinary, c.width, c.columns, c.column_tile);
     CAPTURE(c.width);
     CAPTURE(c.columns.size());
     CAPTURE(c.column_tile);
     CAPTURE(choice[3]);
+    CAPTURE(choice[4]);
     Outcome expected = run_norm(test_devices().reference, c);
     compare_devices(KernelId::rms_norm, [&](TestDevice& device) { return run_norm(device, c); },
-                    except_padding(c.columns, c.width, c.column_tile,
-                                   [&](uint32_t element) { return 2e-6 * std::abs(static_cast<double>(expected.values[element])); }));
+                    except_padding(c.columns, c.width, c.column_tile, [&](uint32_t element) {
+                      const double residual = c.residual.empty() ? 0 : std::abs(static_cast<double>(c.residual[element]));
+                      return 2e-6 * (std::abs(static_cast<double>(expected.values[element])) + 2 * residual);
+                    }));
   });
 }
 
-// Tolerance: Vulkan allows exp(x) 3 + 2 |x| units in the last place (2^-23 each), and a division 2.5. Results below 1e-30 of `up` may be flushed.
-TEST_CASE("swiglu: all widths and column counts, also where exp overflows") {
+// Tolerance: as rms_norm's. The rows of V, poison here, must keep their bits.
+TEST_CASE("head_norm: every head of Q and K by itself with its own weight, and the rows of V untouched") {
+  constexpr HeadCounts kCounts[] = {{4, 4}, {9, 3}, {14, 2}, {5, 1}};
+  constexpr HeadDims kDims[] = {{32, 32}, {40, 40}, {128, 128}, {256, 256}, {96, 64}, {8, 80}};
+  const std::vector<uint32_t> sizes = {count_of(kCounts), count_of(kDims), count_of(kColumnCounts), 2, count_of(kAllValues)};
+  for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
+    HeadNormCase c;
+    c.shape = {.page = {.layers = 1, .kv_heads = kCounts[choice[0]].kv, .k_dim = kDims[choice[1]].k, .v_dim = kDims[choice[1]].v, .tokens = 16},
+               .layer = 0, .q_heads = kCounts[choice[0]].q};
+    c.column_tile = family_tile(choice[3]);
+    c.columns = plain_columns(kColumnCounts[choice[2]], c.column_tile);
+    Random random(0x4ead + choice[0] * 100 + choice[1]);
+    c.qkv = make_activation(random, kAllValues[choice[4]], c.width(), c.columns, c.column_tile);
+    const uint32_t normed_rows = (c.shape.q_heads + c.shape.page.kv_heads) * c.shape.page.k_dim;
+    for (uint32_t i = 0; i < c.qkv.size(); ++i)
+      if (row_of_element(i, c.width(), c.column_tile) >= normed_rows) c.qkv[i] = kPoisonFloat;
+    c.query_weight = random_values(random, Values::ordinary, c.shape.page.k_dim);
+    c.key_weight = random_values(random, Values::ordinary, c.shape.page.k_dim);
+    CAPTURE(c.shape.q_heads);
+    CAPTURE(c.shape.page.kv_heads);
+    CAPTURE(c.shape.page.k_dim);
+    CAPTURE(c.columns.size());
+    CAPTURE(c.column_tile);
+    Outcome expected = run_head_norm(test_devices().reference, c);
+    compare_devices(KernelId::head_norm, [&](TestDevice& device) { return run_head_norm(device, c); }, [&](uint32_t element) -> Tolerance {
+      if (c.columns[column_of_element(element, c.width(), c.column_tile)].sequence == PADDING_COLUMN) return {0, true};
+      return {2e-6 * std::abs(static_cast<double>(expected.values[element])), false};
+    });
+  });
+}
+
+// Tolerance: Vulkan allows exp(t) 3 + 2 |t| units in the last place (2^-23 each), and a division 2.5; gelu's t is itself off by three. Results below
+// 1e-30 of `up` may be flushed.
+TEST_CASE("gated_activation: silu and gelu, all widths and column counts, also where exp overflows") {
   constexpr float kRanges[] = {1, 8, 100, 1e4f};
-  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kWidths), count_of(kColumnCounts), 2, count_of(kRanges)}, [&](const Choice& choice) {
-    SwigluCase c;
+  const std::vector<uint32_t> sizes = {count_of(kWidths), count_of(kColumnCounts), 2, count_of(kRanges), 2};
+  for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
+    GatedCase c;
     c.width = kWidths[choice[0]];
     c.column_tile = family_tile(choice[2]);
     c.columns = plain_columns(kColumnCounts[choice[1]], c.column_tile);
+    c.function = choice[4] != 0 ? GateFunction::gelu : GateFunction::silu;
     Random random(0x5719 + choice[0] * 100 + choice[1]);
     c.gate_up = make_activation(random, Values::ordinary, 2 * c.width, c.columns, c.column_tile);
     for (float& value : c.gate_up) value *= std::isnan(value) ? 1 : kRanges[choice[3]];
@@ -110,14 +151,16 @@ TEST_CASE("swiglu: all widths and column counts, also where exp overflows") {
     CAPTURE(c.width);
     CAPTURE(c.columns.size());
     CAPTURE(kRanges[choice[3]]);
-    compare_devices(KernelId::swiglu, [&](TestDevice& device) { return run_swiglu(device, c); },
+    CAPTURE(choice[4]);
+    compare_devices(KernelId::gated_activation, [&](TestDevice& device) { return run_gated(device, c); },
                     except_padding(c.columns, c.width, c.column_tile, [&](uint32_t element) {
                       const uint32_t n = column_of_element(element, c.width, c.column_tile);
                       const uint32_t i = row_of_element(element, c.width, c.column_tile);
                       const double gate = c.gate_up[activation_index(i, n, 2 * c.width, c.column_tile)];
                       const double up = c.gate_up[activation_index(c.width + i, n, 2 * c.width, c.column_tile)];
-                      const double result = std::abs(gate / (1 + std::exp(-gate)) * up);
-                      return result * 0x1p-23 * (8 + 2 * std::abs(gate)) + 1e-30 * std::abs(up);
+                      const double slope = c.function == GateFunction::gelu ? 1.5957691216057308 * (gate + 0.044715 * gate * gate * gate) : gate;
+                      const double result = std::abs(gate / (1 + std::exp(-slope)) * up);
+                      return result * 0x1p-23 * (8 + (c.function == GateFunction::gelu ? 6 : 2) * std::abs(slope)) + 1e-30 * std::abs(up);
                     }));
   });
 }

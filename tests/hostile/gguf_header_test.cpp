@@ -275,14 +275,19 @@ TEST_CASE("gguf: keys and tensors that are there twice, names too long, and miss
     misshapen.tensors[i].dims[0] -= 8;
     check_rejected(load(misshapen), "tensor " + name + " has the shape");
   }
-  for (const char* extra : {"blk.99999999999.attn_q.weight", "blk.1.attn_q.weight", "blk.00.attn_q.weight", "blk.0.attn_q.bias", "rope_freqs.weight"}) {
+  for (const char* extra : {"blk.99999999999.attn_q.weight", "blk.1.attn_q.weight", "blk.00.attn_q.weight", "blk.0.attn_q_norm.weight", "output.bias"}) {
     GgufWriter writer = make_tiny_llama(kShape);
     writer.add_tensor(extra, GgmlType::f32, {8}, std::vector<std::byte>(32));
     check_rejected(load(writer), "has no meaning");
   }
+  for (const char* optional : {"blk.0.attn_q.bias", "blk.0.ffn_down.bias", "rope_freqs.weight"}) {
+    GgufWriter writer = make_tiny_llama(kShape);
+    writer.add_tensor(optional, GgmlType::f32, {24}, std::vector<std::byte>(96));
+    check_rejected(load(writer), std::string("tensor ") + optional + " has the shape");
+  }
   GgufWriter vector = make_tiny_llama(kShape);
-  vector.find_tensor("output_norm.weight")->type = static_cast<uint32_t>(GgmlType::f16);
-  check_rejected(load(vector), "a vector must be F32");
+  vector.find_tensor("output_norm.weight")->type = static_cast<uint32_t>(GgmlType::i32);
+  check_rejected(load(vector), "a vector must be F32, F16 or BF16");
 }
 
 TEST_CASE("gguf: a million tiny keys or tensors are read in little time") {

@@ -74,6 +74,10 @@ TEST_CASE("model values: every known key with a value of the wrong type is rejec
       {"llama.rope.dimension_count", Kind::integer},
       {"llama.rope.freq_base", Kind::real},
       {"llama.rope.scaling.type", Kind::string},
+      {"llama.rope.scaling.factor", Kind::real},
+      {"llama.rope.scaling.attn_factor", Kind::real},
+      {"llama.attention.sliding_window", Kind::integer},
+      {"llama.attention.sliding_window_pattern", Kind::integer},
       {"llama.attention.layer_norm_rms_epsilon", Kind::real},
       {"split.count", Kind::integer},
       {"tokenizer.ggml.model", Kind::string},
@@ -148,26 +152,62 @@ TEST_CASE("model values: RoPE bases and epsilons that are not plausible numbers 
 }
 
 TEST_CASE("model values: features that would change the maths are rejected by name, their neutral values accepted") {
-  GgufWriter scaled = make_tiny_llama(kShape);
-  scaled.add_string("llama.rope.scaling.type", "yarn");
-  check_rejected(load(scaled), "llama.rope.scaling.type is 'yarn'");
-  GgufWriter factor = make_tiny_llama(kShape);
-  factor.add_f32("llama.rope.scaling.factor", 4.0f);
-  check_rejected(load(factor), "llama.rope.scaling.factor is 4");
   GgufWriter none = make_tiny_llama(kShape);
   none.add_string("llama.rope.scaling.type", "none");
   none.add_u32("llama.expert_count", 0);
+  none.add_bool("llama.attention.causal", true);
   CHECK(load(none).ok());
   GgufWriter experts = make_tiny_llama(kShape);
   experts.add_u32("llama.expert_count", 8);
   check_rejected(load(experts), "llama.expert_count is 8");
+  for (const char* key : {"llama.attention.scale", "llama.attn_logit_softcapping", "llama.final_logit_softcapping", "llama.attention.max_alibi_bias",
+                          "llama.attention.clamp_kqv", "llama.rope.scaling.yarn_log_multiplier"}) {
+    GgufWriter writer = make_tiny_llama(kShape);
+    writer.add_f32(key, 0.5f);
+    check_rejected(load(writer), std::string(key) + " is 0.5");
+  }
+  GgufWriter both_ways = make_tiny_llama(kShape);
+  both_ways.add_bool("llama.attention.causal", false);
+  check_rejected(load(both_ways), "llama.attention.causal is false");
+  GgufWriter local_base = make_tiny_llama(kShape);
+  local_base.add_f32("llama.rope.freq_base_swa", 10000.0f);
+  check_rejected(load(local_base), "llama.rope.freq_base_swa has no meaning");
   GgufWriter split = make_tiny_llama(kShape);
   split.add_u32("split.count", 2);
   check_rejected(load(split), "2 parts");
   GgufWriter other = make_tiny_llama(kShape);
   other.remove("general.architecture");
   other.add_string("general.architecture", "mamba");
-  check_rejected(load(other), "'mamba' is not supported");
+  check_rejected(load(other), "'mamba' is not supported; supported: llama, qwen2, qwen3, gemma3");
+}
+
+TEST_CASE("model values: RoPE scalings that are not known or not plausible are rejected by name") {
+  GgufWriter unknown = make_tiny_llama(kShape);
+  unknown.add_string("llama.rope.scaling.type", "longrope");
+  check_rejected(load(unknown), "llama.rope.scaling.type is 'longrope'");
+  struct Case {
+    const char* key;
+    float value;
+  };
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const Case cases[] = {{"factor", 0.5f},         {"factor", kNan},          {"factor", -2.0f},        {"attn_factor", 0.0f},
+                        {"yarn_ext_factor", 2.0f}, {"yarn_beta_fast", 0.0f}, {"yarn_beta_slow", -1.0f}};
+  for (const Case& c : cases) {
+    CAPTURE(c.key);
+    CAPTURE(c.value);
+    GgufWriter writer = make_tiny_llama(kShape);
+    writer.add_string("llama.rope.scaling.type", "yarn");
+    const std::string key = std::string("llama.rope.scaling.") + c.key;
+    writer.add_f32(key, c.value);
+    check_rejected(load(writer), key);
+  }
+  GgufWriter context = make_tiny_llama(kShape);
+  context.add_string("llama.rope.scaling.type", "yarn");
+  context.add_u32("llama.rope.scaling.original_context_length", 0);
+  check_rejected(load(context), "llama.rope.scaling.original_context_length is 0");
+  GgufWriter linear = make_tiny_llama(kShape);
+  linear.add_f32("llama.rope.scaling.factor", 4.0f);
+  CHECK(load(linear).ok());
 }
 
 TEST_CASE("model values: head counts per layer are accepted when all are equal and rejected by name when not") {

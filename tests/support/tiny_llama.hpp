@@ -1,4 +1,4 @@
-// Small random models of family llama, complete with a byte-level vocabulary and a chatml template, as GGUF files in memory.
+// Small random models of every family, complete with a byte-level vocabulary and a chatml template, as GGUF files in memory.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 namespace quire::testing {
 
 struct TinyLlama {
+  std::string architecture = "llama";
   uint32_t layers = 2;
   uint32_t embedding = 64;
   uint32_t feed_forward = 96;
@@ -72,18 +73,19 @@ inline std::vector<std::byte> random_f32(uint64_t count, uint64_t width, float g
 }
 
 inline void add_llama_metadata(GgufWriter& writer, const TinyLlama& shape) {
-  writer.add_string("general.architecture", "llama");
-  writer.add_u32("llama.block_count", shape.layers);
-  writer.add_u32("llama.context_length", shape.context);
-  writer.add_u32("llama.embedding_length", shape.embedding);
-  writer.add_u32("llama.feed_forward_length", shape.feed_forward);
-  writer.add_u32("llama.attention.head_count", shape.heads);
-  writer.add_u32("llama.attention.head_count_kv", shape.heads_kv);
-  writer.add_u32("llama.attention.key_length", shape.head_length);
-  writer.add_u32("llama.attention.value_length", shape.head_length);
-  writer.add_u32("llama.rope.dimension_count", shape.head_length);
-  writer.add_f32("llama.rope.freq_base", 10000.0f);
-  writer.add_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  const std::string prefix = shape.architecture + ".";
+  writer.add_string("general.architecture", shape.architecture);
+  writer.add_u32(prefix + "block_count", shape.layers);
+  writer.add_u32(prefix + "context_length", shape.context);
+  writer.add_u32(prefix + "embedding_length", shape.embedding);
+  writer.add_u32(prefix + "feed_forward_length", shape.feed_forward);
+  writer.add_u32(prefix + "attention.head_count", shape.heads);
+  writer.add_u32(prefix + "attention.head_count_kv", shape.heads_kv);
+  writer.add_u32(prefix + "attention.key_length", shape.head_length);
+  writer.add_u32(prefix + "attention.value_length", shape.head_length);
+  writer.add_u32(prefix + "rope.dimension_count", shape.head_length);
+  writer.add_f32(prefix + "rope.freq_base", 10000.0f);
+  writer.add_f32(prefix + "attention.layer_norm_rms_epsilon", 1e-5f);
 }
 
 /// A whole model with F32 weights.
@@ -95,26 +97,41 @@ inline GgufWriter make_tiny_llama(const TinyLlama& shape) {
   const auto matrix = [&](const std::string& name, uint64_t width, uint64_t rows) {
     writer.add_tensor(name, GgmlType::f32, {width, rows}, random_f32(width * rows, width, 1.0f, random));
   };
-  const auto norm = [&](const std::string& name) {
-    const std::vector<float> ones(shape.embedding, 1.0f);
+  const auto norm = [&](const std::string& name, uint64_t width) {
+    const std::vector<float> ones(width, 1.0f);
     const auto bytes = std::as_bytes(std::span(ones));
-    writer.add_tensor(name, GgmlType::f32, {shape.embedding}, {bytes.begin(), bytes.end()});
+    writer.add_tensor(name, GgmlType::f32, {width}, {bytes.begin(), bytes.end()});
   };
+  const auto bias = [&](const std::string& name, uint64_t width) { writer.add_tensor(name, GgmlType::f32, {width}, random_f32(width, 1, 0.5f, random)); };
+  const bool qwen2 = shape.architecture == "qwen2", gemma3 = shape.architecture == "gemma3";
   const uint64_t query = uint64_t{shape.heads} * shape.head_length;
   const uint64_t key = uint64_t{shape.heads_kv} * shape.head_length;
   // Rows of the embedding are longer than those of other matrices, so that logits spread enough for errors to show.
   writer.add_tensor("token_embd.weight", GgmlType::f32, {shape.embedding, shape.vocabulary},
                     random_f32(uint64_t{shape.embedding} * shape.vocabulary, shape.embedding, 3.0f, random));
-  norm("output_norm.weight");
+  norm("output_norm.weight", shape.embedding);
   if (!shape.tied) matrix("output.weight", shape.embedding, shape.vocabulary);
   for (uint32_t layer = 0; layer < shape.layers; ++layer) {
     const std::string prefix = "blk." + std::to_string(layer) + ".";
-    norm(prefix + "attn_norm.weight");
+    norm(prefix + "attn_norm.weight", shape.embedding);
     matrix(prefix + "attn_q.weight", shape.embedding, query);
     matrix(prefix + "attn_k.weight", shape.embedding, key);
     matrix(prefix + "attn_v.weight", shape.embedding, key);
     matrix(prefix + "attn_output.weight", query, shape.embedding);
-    norm(prefix + "ffn_norm.weight");
+    if (qwen2) {
+      bias(prefix + "attn_q.bias", query);
+      bias(prefix + "attn_k.bias", key);
+      bias(prefix + "attn_v.bias", key);
+    }
+    if (gemma3 || shape.architecture == "qwen3") {
+      norm(prefix + "attn_q_norm.weight", shape.head_length);
+      norm(prefix + "attn_k_norm.weight", shape.head_length);
+    }
+    if (gemma3) {
+      norm(prefix + "post_attention_norm.weight", shape.embedding);
+      norm(prefix + "post_ffw_norm.weight", shape.embedding);
+    }
+    norm(prefix + "ffn_norm.weight", shape.embedding);
     matrix(prefix + "ffn_gate.weight", shape.embedding, shape.feed_forward);
     matrix(prefix + "ffn_up.weight", shape.embedding, shape.feed_forward);
     matrix(prefix + "ffn_down.weight", shape.feed_forward, shape.embedding);

@@ -1,5 +1,6 @@
-// Kernels that treat each column by itself: embed_rows, rms_norm, swiglu, gather_columns.
+// Kernels that treat each column by itself: embed_rows, rms_norm, head_norm, gated_activation, gather_columns.
 #include <cmath>
+#include <numbers>
 #include <vector>
 
 #include "engine/device/reference/reference_kernels.hpp"
@@ -31,6 +32,7 @@ void rms_norm(const RmsNormArgs& args, const KernelVariant& kernel) {
   const uint32_t column_tile = spec_value(kernel, "column_tile");
   const auto* src = host_pointer<const float>(args.src);
   const auto* weight = host_pointer<const float>(args.weight);
+  const auto* residual = host_pointer<const float>(args.residual);
   auto* dst = host_pointer<float>(args.dst);
   for (uint32_t n = 0; n < args.column_count; ++n) {
     double sum = 0;
@@ -41,20 +43,44 @@ void rms_norm(const RmsNormArgs& args, const KernelVariant& kernel) {
     const double factor = 1 / std::sqrt(sum / args.width + static_cast<double>(args.epsilon));
     for (uint32_t k = 0; k < args.width; ++k) {
       const uint32_t i = activation_index(k, n, args.width, column_tile);
-      dst[i] = static_cast<float>(static_cast<double>(src[i]) * static_cast<double>(weight[k]) * factor);
+      const double added = residual != nullptr ? static_cast<double>(residual[i]) : 0;
+      dst[i] = static_cast<float>(static_cast<double>(src[i]) * static_cast<double>(weight[k]) * factor + added);
     }
   }
 }
 
-void swiglu(const SwigluArgs& args, const KernelVariant& kernel) {
+void head_norm(const HeadNormArgs& args, const KernelVariant& kernel) {
   const uint32_t column_tile = spec_value(kernel, "column_tile");
+  auto* qkv = host_pointer<float>(args.qkv);
+  for (uint32_t n = 0; n < args.column_count; ++n)
+    for (uint32_t head = 0; head < args.q_heads + args.kv_heads; ++head) {
+      const auto* weight = host_pointer<const float>(head < args.q_heads ? args.query_weight : args.key_weight);
+      double sum = 0;
+      for (uint32_t k = 0; k < args.k_dim; ++k) {
+        const double x = qkv[activation_index(head * args.k_dim + k, n, args.width, column_tile)];
+        sum += x * x;
+      }
+      const double factor = 1 / std::sqrt(sum / args.k_dim + static_cast<double>(args.epsilon));
+      for (uint32_t k = 0; k < args.k_dim; ++k) {
+        float& x = qkv[activation_index(head * args.k_dim + k, n, args.width, column_tile)];
+        x = static_cast<float>(static_cast<double>(x) * static_cast<double>(weight[k]) * factor);
+      }
+    }
+}
+
+void gated_activation(const GatedActivationArgs& args, const KernelVariant& kernel) {
+  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const bool gelu = spec_value(kernel, "function") == GATE_GELU;
   const auto* gate_up = host_pointer<const float>(args.gate_up);
   auto* dst = host_pointer<float>(args.dst);
   for (uint32_t n = 0; n < args.column_count; ++n)
     for (uint32_t i = 0; i < args.width; ++i) {
-      const double gate = gate_up[activation_index(i, n, 2 * args.width, column_tile)];
+      const double x = gate_up[activation_index(i, n, 2 * args.width, column_tile)];
       const double up = gate_up[activation_index(args.width + i, n, 2 * args.width, column_tile)];
-      dst[activation_index(i, n, args.width, column_tile)] = static_cast<float>(gate / (1 + std::exp(-gate)) * up);
+      // GELU's 1 + tanh(t) is 2 / (1 + exp(-2 t)), without the cancellation.
+      const double slope = gelu ? 2 * std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x) : x;
+      const double gate = x / (1 + std::exp(-slope));
+      dst[activation_index(i, n, args.width, column_tile)] = static_cast<float>(gate * up);
     }
 }
 

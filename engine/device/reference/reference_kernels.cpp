@@ -20,13 +20,14 @@ void run_reference_kernel(const Command& command) {
   switch (command.kernel.id) {
     case KernelId::embed_rows: return run(reference::embed_rows, command);
     case KernelId::rms_norm: return run(reference::rms_norm, command);
+    case KernelId::head_norm: return run(reference::head_norm, command);
     case KernelId::matmul_many: return run(reference::matmul_many, command);
     case KernelId::matmul_few: return run(reference::matmul_few, command);
     case KernelId::rope_page_write: return run(reference::rope_page_write, command);
     case KernelId::attend_prefill: return run(reference::attend_prefill, command);
     case KernelId::attend_decode: return run(reference::attend_decode, command);
     case KernelId::attend_merge: return run(reference::attend_merge, command);
-    case KernelId::swiglu: return run(reference::swiglu, command);
+    case KernelId::gated_activation: return run(reference::gated_activation, command);
     case KernelId::gather_columns: return run(reference::gather_columns, command);
     case KernelId::argmax: return run(reference::argmax, command);
     case KernelId::top_k: return run(reference::top_k, command);

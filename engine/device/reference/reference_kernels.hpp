@@ -19,13 +19,14 @@ namespace reference {
 
 void embed_rows(const EmbedRowsArgs& args, const KernelVariant& kernel);
 void rms_norm(const RmsNormArgs& args, const KernelVariant& kernel);
+void head_norm(const HeadNormArgs& args, const KernelVariant& kernel);
 void matmul_many(const MatmulArgs& args, const KernelVariant& kernel);
 void matmul_few(const MatmulArgs& args, const KernelVariant& kernel);
 void rope_page_write(const RopePageWriteArgs& args, const KernelVariant& kernel);
 void attend_prefill(const AttendPrefillArgs& args, const KernelVariant& kernel);
 void attend_decode(const AttendDecodeArgs& args, const KernelVariant& kernel);
 void attend_merge(const AttendMergeArgs& args, const KernelVariant& kernel);
-void swiglu(const SwigluArgs& args, const KernelVariant& kernel);
+void gated_activation(const GatedActivationArgs& args, const KernelVariant& kernel);
 void gather_columns(const GatherColumnsArgs& args, const KernelVariant& kernel);
 void argmax(const ArgmaxArgs& args, const KernelVariant& kernel);
 void top_k(const TopKArgs& args, const KernelVariant& kernel);

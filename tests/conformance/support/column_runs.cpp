@@ -1,5 +1,7 @@
 #include "tests/conformance/support/column_runs.hpp"
 
+#include <algorithm>
+
 namespace quire::conformance {
 
 Outcome run_matmul(TestDevice& device, const MatmulCase& c) {
@@ -33,23 +35,38 @@ Outcome run_norm(TestDevice& device, const NormCase& c) {
   CaseMemory memory(device);
   const Region src = memory.add(bytes_of(c.src));
   const Region weight = memory.add(bytes_of(c.weight));
+  const Region residual = memory.add(bytes_of(c.residual));
   const Region dst = memory.add_output(bytes_of(c.src).size());
   memory.place();
   const auto column_count = static_cast<uint32_t>(c.columns.size());
   return run_case(memory, dst, [&](Recorder r) {
     return record_rms_norm(r, {memory.slice(src), c.width, column_count, c.column_tile}, memory.slice(weight), 1e-5f,
-                           {memory.slice(dst), c.width, column_count, c.column_tile});
+                           {memory.slice(dst), c.width, column_count, c.column_tile}, memory.slice(residual));
   });
 }
 
-Outcome run_swiglu(TestDevice& device, const SwigluCase& c) {
+Outcome run_head_norm(TestDevice& device, const HeadNormCase& c) {
+  CaseMemory memory(device);
+  const Region query_weight = memory.add(bytes_of(c.query_weight));
+  const Region key_weight = memory.add(bytes_of(c.key_weight));
+  const Region qkv = memory.add_output(bytes_of(c.qkv).size());
+  memory.place();
+  std::ranges::copy(bytes_of(c.qkv), memory.contents(qkv).begin());
+  return run_case(memory, qkv, [&](Recorder r) {
+    return record_head_norm(r, {memory.slice(qkv), c.width(), static_cast<uint32_t>(c.columns.size()), c.column_tile}, c.shape, memory.slice(query_weight),
+                            memory.slice(key_weight), 1e-5f);
+  });
+}
+
+Outcome run_gated(TestDevice& device, const GatedCase& c) {
   CaseMemory memory(device);
   const Region gate_up = memory.add(bytes_of(c.gate_up));
   const auto column_count = static_cast<uint32_t>(c.columns.size());
   const Region dst = memory.add_output(Activation::bytes(c.width, column_count));
   memory.place();
   return run_case(memory, dst, [&](Recorder r) {
-    return record_swiglu(r, {memory.slice(gate_up), 2 * c.width, column_count, c.column_tile}, {memory.slice(dst), c.width, column_count, c.column_tile});
+    return record_gated_activation(r, {memory.slice(gate_up), 2 * c.width, column_count, c.column_tile}, c.function,
+                                   {memory.slice(dst), c.width, column_count, c.column_tile});
   });
 }
 

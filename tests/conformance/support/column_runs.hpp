@@ -36,16 +36,30 @@ struct NormCase {
   std::vector<ColumnInfo> columns;
   std::vector<float> src;
   std::vector<float> weight;
+  std::vector<float> residual;  ///< empty, or like src
 };
 Outcome run_norm(TestDevice& device, const NormCase& c);
 
-struct SwigluCase {
+struct HeadNormCase {
+  AttentionShape shape;
+  uint32_t column_tile = 1;
+  std::vector<ColumnInfo> columns;
+  std::vector<float> qkv;
+  std::vector<float> query_weight;
+  std::vector<float> key_weight;
+  uint32_t width() const { return shape.q_heads * shape.page.k_dim + shape.page.kv_heads * (shape.page.k_dim + shape.page.v_dim); }
+};
+/// The result is all of qkv, its V rows included.
+Outcome run_head_norm(TestDevice& device, const HeadNormCase& c);
+
+struct GatedCase {
+  GateFunction function = GateFunction::silu;
   uint32_t width = 0;
   uint32_t column_tile = 1;
   std::vector<ColumnInfo> columns;
   std::vector<float> gate_up;
 };
-Outcome run_swiglu(TestDevice& device, const SwigluCase& c);
+Outcome run_gated(TestDevice& device, const GatedCase& c);
 
 struct GatherCase {
   uint32_t width = 0;

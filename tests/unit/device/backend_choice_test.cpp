@@ -55,7 +55,7 @@ TEST_CASE("device: lowered limits are what the device says and what it holds to"
     CHECK(device.limits().max_buffer_bytes == 128);
     CHECK(device.create_buffer(129, BufferUse::device, "large").code() == Code::invalid_argument);
     const Buffer buffer = make_buffer(device, 128);
-    KernelCall call(KernelId::swiglu);
+    KernelCall call(KernelId::gated_activation);
     call.bind(0, buffer.slice(0, 64)).bind(1, buffer.slice(64, 64));
     call.dispatch.kernel.spec[0] = 65;
     Encoder encoder = device.encoder();

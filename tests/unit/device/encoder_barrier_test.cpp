@@ -89,7 +89,7 @@ class Graph {
   }
 
   void add_dispatch(Touched& touched) {
-    constexpr std::array kKernels = {KernelId::rms_norm, KernelId::matmul_few, KernelId::swiglu, KernelId::argmax};
+    constexpr std::array kKernels = {KernelId::rms_norm, KernelId::matmul_few, KernelId::gated_activation, KernelId::argmax};
     const KernelId id = kKernels[pick(kKernels.size())];
     KernelCall call(id);
     const auto fields = kernel_info(id).addresses;

@@ -32,7 +32,7 @@ class Step {
 
   void run() {
     std::optional<Buffer> buffer;
-    KernelCall call(KernelId::swiglu);
+    KernelCall call(KernelId::gated_activation);
     again([&] { return device_.prepare(call.dispatch.kernel); });
     again([&] { return keep(device_.create_buffer(256, BufferUse::device, "step"), buffer); });
     const std::vector<std::byte> bytes(128);
@@ -118,7 +118,7 @@ TEST_CASE("device: after any call answered device_lost, every later call does, a
     state.fail_code = Code::device_lost;
     {
       Device device = fake_device(state);
-      KernelCall call(KernelId::swiglu);
+      KernelCall call(KernelId::gated_activation);
       const std::vector<std::byte> bytes(128);
       // The order of Step::run, going on whatever is answered.
       static_cast<void>(device.prepare(call.dispatch.kernel));

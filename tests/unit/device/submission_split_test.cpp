@@ -87,7 +87,7 @@ TEST_CASE("submission: measured times move the cut") {
   options.submission_bound = std::chrono::milliseconds(10);
   Device device = fake_device(state, options);
   const Buffer buffer = make_buffer(device, kSlice);
-  KernelCall call(KernelId::swiglu);
+  KernelCall call(KernelId::gated_activation);
   call.bind(0, buffer.slice(0, 32)).bind(1, buffer.slice(32, 32));
   call.dispatch.work.bytes = 80'000'000;  // 1 ms at the start rate
   const auto submit_eight = [&] {
