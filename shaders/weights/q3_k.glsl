@@ -8,7 +8,7 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, o
   const uint low = block_word(weights, tile, block_of(group), 8u + 4u * (group & 3u) + step, lane);
   const uint high = block_word(weights, tile, block_of(group), 4u * odd_runs(group) + step, lane) >> (4u * half_of_block(group));
   [[unroll]] for (int quad = 0; quad < 4; ++quad)
-    code[quad] = in_mantissa(each_byte(low, 20 - 2 * quad) & 0x00300000u | each_byte(high, 22 - quad) & 0x00400000u);
+    code[quad] = in_mantissa(each_byte(low >> (2 * quad) & 0x03030303u | moved_left(high, 2 - quad) & 0x04040404u, 20) & 0x00700000u);
 }
 
 void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {

@@ -9,8 +9,8 @@ uint quad_element(uint group, uint step, uint quad) { return 32u * group + 4u * 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
   const uint nibbles = block_word(weights, tile, group, 1u + step, lane);
   const uint high = block_word(weights, tile, group, 0u, lane) >> (4u * step);
-  code[0] = in_mantissa(each_byte(nibbles, 18) & 0x003c0000u | each_bit(high, 22) & 0x00400000u);
-  code[1] = in_mantissa(each_byte(nibbles, 14) & 0x003c0000u | each_bit(high, 6) & 0x00400000u);
+  code[0] = in_mantissa(each_byte(nibbles & 0x0f0f0f0fu | bits_to_bytes(high) << 4, 18) & 0x007c0000u);
+  code[1] = in_mantissa(each_byte(nibbles >> 4 & 0x0f0f0f0fu | bits_to_bytes(high >> 16) << 4, 18) & 0x007c0000u);
 }
 
 void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {

@@ -6,8 +6,8 @@
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
   const uint nibbles = block_word(weights, tile, block_of(group), 11u + 8u * (group & 3u) + step, lane);
   const uint high = block_word(weights, tile, block_of(group), 3u + step, lane) >> (2u * (group & 3u));
-  code[0] = in_mantissa(each_byte(nibbles, 18) & 0x003c0000u | each_byte(high, 22) & 0x00400000u);
-  code[1] = in_mantissa(each_byte(nibbles, 14) & 0x003c0000u | each_byte(high, 21) & 0x00400000u);
+  code[0] = in_mantissa(each_byte(nibbles & 0x0f0f0f0fu | high << 4 & 0x10101010u, 18) & 0x007c0000u);
+  code[1] = in_mantissa(each_byte(nibbles >> 4 & 0x0f0f0f0fu | high << 3 & 0x10101010u, 18) & 0x007c0000u);
 }
 
 void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {

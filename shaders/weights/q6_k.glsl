@@ -8,10 +8,10 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, o
   const uint low0 = block_word(weights, tile, block_of(group), 16u * half_of_block(group) + within_half, lane);
   const uint low1 = block_word(weights, tile, block_of(group), 16u * half_of_block(group) + within_half + 8u, lane);
   const uint high = block_word(weights, tile, block_of(group), 32u + 8u * half_of_block(group) + within_half, lane);
-  code[0] = in_mantissa(each_byte(low0, 17) & 0x001e0000u | each_byte(high, 21) & 0x00600000u);
-  code[1] = in_mantissa(each_byte(low1, 17) & 0x001e0000u | each_byte(high, 19) & 0x00600000u);
-  code[2] = in_mantissa(each_byte(low0, 13) & 0x001e0000u | each_byte(high, 17) & 0x00600000u);
-  code[3] = in_mantissa(each_byte(low1, 13) & 0x001e0000u | each_byte(high, 15) & 0x00600000u);
+  code[0] = in_mantissa(each_byte(low0 & 0x0f0f0f0fu | high << 4 & 0x30303030u, 17) & 0x007e0000u);
+  code[1] = in_mantissa(each_byte(low1 & 0x0f0f0f0fu | high << 2 & 0x30303030u, 17) & 0x007e0000u);
+  code[2] = in_mantissa(each_byte(low0 >> 4 & 0x0f0f0f0fu | high & 0x30303030u, 17) & 0x007e0000u);
+  code[3] = in_mantissa(each_byte(low1 >> 4 & 0x0f0f0f0fu | high >> 2 & 0x30303030u, 17) & 0x007e0000u);
 }
 
 void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {

@@ -43,8 +43,8 @@ vec4 in_mantissa(uvec4 codes) { return uintBitsToFloat(codes | 0x3f800000u); }
 uint moved_left(uint word, int bits) { return bits >= 0 ? word << bits : word >> -bits; }
 // Component i: byte i of a word with its bit 0 at bit `left` (other bits of the word around it are for the caller to mask off).
 uvec4 each_byte(uint word, int left) { return uvec4(moved_left(word, left), moved_left(word, left - 8), moved_left(word, left - 16), moved_left(word, left - 24)); }
-// Component i: bit i of a word at bit `left`, likewise.
-uvec4 each_bit(uint word, int left) { return uvec4(moved_left(word, left), moved_left(word, left - 1), moved_left(word, left - 2), moved_left(word, left - 3)); }
+// The low four bits of a word, each in the lowest bit of a byte.
+uint bits_to_bytes(uint word) { return (word & 15u) * 0x00204081u & 0x01010101u; }
 
 #include "weight_type.glsl"
 
