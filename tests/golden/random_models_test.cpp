@@ -134,6 +134,8 @@ void check_group(const char* group) {
 
 TEST_CASE("random models: every weight type, and all types mixed in one file, agree with reference and golden") { check_group("types"); }
 TEST_CASE("random models: head sizes, head counts, 40 layers, feed-forward and vocabulary sizes agree with reference and golden") { check_group("shapes"); }
+TEST_CASE("random models: every family agrees with reference and golden") { check_group("families"); }
+TEST_CASE("random models: scaled RoPE agrees with reference and golden") { check_group("rope"); }
 TEST_CASE("random models: windows shorter than the prompt agree with reference and golden") { check_group("windows"); }
 
 }  // namespace
