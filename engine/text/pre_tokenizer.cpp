@@ -12,35 +12,6 @@
 namespace quire {
 namespace {
 
-constexpr std::string_view kDigit = R"(\p{N})";
-constexpr std::string_view kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))";
-constexpr std::string_view kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-constexpr std::string_view kGpt2Patterns[] = {kGpt2};
-constexpr std::string_view kDigitPatterns[] = {kDigit, kGpt2};
-constexpr std::string_view kLlama3Patterns[] = {kLlama3};
-constexpr std::string_view kQwen2Patterns[] = {kQwen2};
-
-constexpr std::array kFamilies = std::to_array<PreTokenizerFamily>({
-    {"smollm starcoder refact command-r codeshell exaone", kDigitPatterns, false, false},
-    {"gpt-2 phi-2 mpt olmo jais", kGpt2Patterns, false, false},
-    {"llama-bpe llama3 llama-v3 falcon3", kLlama3Patterns, true, true},
-    {"qwen2 deepseek-r1-qwen", kQwen2Patterns, false, false},
-});
-
-/// Whether `name` is one of the words of `names`.
-bool is_listed(std::string_view names, std::string_view name) {
-  while (!names.empty()) {
-    const size_t end = std::min(names.find(' '), names.size());
-    if (names.substr(0, end) == name) return true;
-    names.remove_prefix(std::min(end + 1, names.size()));
-  }
-  return false;
-}
-
 struct FreeCode {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }
 };
@@ -91,14 +62,14 @@ PreTokenizer& PreTokenizer::operator=(PreTokenizer&&) noexcept = default;
 PreTokenizer::~PreTokenizer() = default;
 
 Result<PreTokenizer> PreTokenizer::create(std::string_view name) {
-  const auto family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const PreTokenizerFamily& f) { return is_listed(f.names, name); });
-  if (family == kFamilies.end()) {
+  const PreTokenizerFamily* family = find_pre_tokenizer_family(name);
+  if (family == nullptr) {
     std::string known;
-    for (const PreTokenizerFamily& f : kFamilies) known += (known.empty() ? "" : " ") + std::string(f.names);
+    for (const PreTokenizerFamily& f : pre_tokenizer_families()) known += (known.empty() ? "" : " ") + std::string(f.names);
     return make_error(Code::unsupported, "the pre-tokenizer '%s' is not supported; supported: %s", std::string(name.substr(0, 80)).c_str(), known.c_str());
   }
   PreTokenizer result;
-  result.family_ = &*family;
+  result.family_ = family;
   for (const std::string_view pattern : family->patterns) {
     int error = 0;
     PCRE2_SIZE at = 0;

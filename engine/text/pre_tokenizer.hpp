@@ -19,6 +19,10 @@ struct PreTokenizerFamily {
   bool add_bos;                                ///< where the file does not say
 };
 
+std::span<const PreTokenizerFamily> pre_tokenizer_families();
+/// Null: no row has that name.
+const PreTokenizerFamily* find_pre_tokenizer_family(std::string_view name);
+
 class PreTokenizer {
  public:
   /// `name` as in tokenizer.ggml.pre. On error: unsupported (names those that are known).

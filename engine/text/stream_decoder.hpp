@@ -12,7 +12,8 @@ namespace quire {
 /// The tokenizer outlives it. Threads: one at a time.
 class StreamDecoder {
  public:
-  /// SpecialTokens::ignore leaves control tokens out; parse writes their names.
+  /// The first token begins a text: a space that the vocabulary puts before one is left out. To go on from a prompt, push its tokens first.
+  /// SpecialTokens::ignore leaves control and unknown tokens out; parse writes their names.
   explicit StreamDecoder(const Tokenizer& tokenizer, SpecialTokens special = SpecialTokens::ignore) : tokenizer_(tokenizer), special_(special) {}
 
   /// The characters that this token completes: valid UTF-8, possibly none. Ids outside the vocabulary stand for nothing.
@@ -23,6 +24,7 @@ class StreamDecoder {
  private:
   const Tokenizer& tokenizer_;
   SpecialTokens special_;
+  TextPosition position_ = TextPosition::beginning;
   Utf8Repair repair_;
 };
 

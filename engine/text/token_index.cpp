@@ -18,14 +18,18 @@ void TokenIndex::add(std::string_view text, uint32_t id) {
   texts_ += text;
 }
 
-void TokenIndex::build() {
+std::optional<uint32_t> TokenIndex::build() {
   std::sort(entries_.begin(), entries_.end(), [this](const Entry& a, const Entry& b) {
     if (a.prefix != b.prefix) return a.prefix < b.prefix;
     const int order = text_of(a).compare(text_of(b));
     return order != 0 ? order < 0 : a.id < b.id;
   });
   const auto same = [this](const Entry& a, const Entry& b) { return a.prefix == b.prefix && text_of(a) == text_of(b); };
+  const auto twice = std::adjacent_find(entries_.begin(), entries_.end(), same);
+  if (twice == entries_.end()) return std::nullopt;
+  const uint32_t dropped = std::next(twice)->id;
   entries_.erase(std::unique(entries_.begin(), entries_.end(), same), entries_.end());
+  return dropped;
 }
 
 std::optional<uint32_t> TokenIndex::find(std::string_view text) const {

@@ -13,8 +13,8 @@ class TokenIndex {
  public:
   /// Adds a token. Requires: build() was not called yet.
   void add(std::string_view text, uint32_t id);
-  /// Orders the tokens; of equal texts the lowest id stays.
-  void build();
+  /// Orders the tokens; of equal texts the lowest id stays. Returns one of the ids that did not, if there are any.
+  std::optional<uint32_t> build();
   /// Requires: build() was called after the last add().
   std::optional<uint32_t> find(std::string_view text) const;
 

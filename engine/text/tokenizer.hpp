@@ -12,6 +12,7 @@
 #include "engine/base/result.hpp"
 #include "engine/model/gguf_reader.hpp"
 #include "engine/text/byte_level_bpe.hpp"
+#include "engine/text/sentencepiece_bpe.hpp"
 #include "engine/text/vocabulary.hpp"
 
 namespace quire {
@@ -25,6 +26,9 @@ struct TextSpan {
   SpecialTokens special = SpecialTokens::ignore;
 };
 
+/// Whether a text stands alone or goes on from tokens before it: it decides whether a vocabulary puts a space before it.
+enum class TextPosition : uint8_t { beginning, continuation };
+
 /// Move-only and immutable; every call is const. Threads: any number at once.
 class Tokenizer {
  public:
@@ -36,14 +40,18 @@ class Tokenizer {
   /// On error: invalid_argument (over 1 GiB of text), out_of_host_memory.
   Result<std::vector<uint32_t>> encode(std::string_view text, SpecialTokens special) const;
   /// As encode() of the joined text, except that control tokens are recognised only inside spans that ask for them.
-  Result<std::vector<uint32_t>> encode(std::span<const TextSpan> spans) const;
+  Result<std::vector<uint32_t>> encode(std::span<const TextSpan> spans, TextPosition position = TextPosition::beginning) const;
 
   uint32_t vocabulary_size() const { return vocabulary_.size(); }
   /// The bytes a token stands for; of a control token its name. Empty for an id outside the vocabulary.
   std::string_view token_bytes(uint32_t id) const { return vocabulary_.text(id); }
   TokenType token_type(uint32_t id) const { return vocabulary_.type(id); }
-  /// The bytes of many tokens, control tokens left out.
+  /// The text of many tokens from its beginning, control and unknown tokens left out.
   std::string decode(std::span<const uint32_t> ids) const;
+  /// What a token adds to a text. Empty for an id outside the vocabulary.
+  std::string_view token_text(uint32_t id, TextPosition position) const;
+  /// Whether a text shows nothing of the token: it has a name, but stands for no text.
+  bool is_silent(uint32_t id) const { return token_type(id) == TokenType::control || token_type(id) == TokenType::unknown; }
 
   std::optional<uint32_t> bos() const { return vocabulary_.bos; }
   std::optional<uint32_t> eos() const { return vocabulary_.eos; }
@@ -53,8 +61,9 @@ class Tokenizer {
   /// Whether a model that produces this token has finished its answer.
   bool is_end_of_generation(uint32_t id) const { return vocabulary_.is_end_of_generation(id); }
 
+  using Algorithm = std::variant<ByteLevelBpe, SentencePieceBpe>;
   /// Of parts made for each other; create() is how they are made from a file.
-  Tokenizer(Vocabulary vocabulary, std::variant<ByteLevelBpe> algorithm);
+  Tokenizer(Vocabulary vocabulary, Algorithm algorithm);
 
  private:
   /// Where a span of a joined text ends.
@@ -63,10 +72,11 @@ class Tokenizer {
     SpecialTokens special;
   };
   /// Requires: the last span ends with the text.
-  Result<std::vector<uint32_t>> encode_joined(std::string_view text, std::span<const SpanEnd> spans) const;
+  Result<std::vector<uint32_t>> encode_joined(std::string_view text, std::span<const SpanEnd> spans, TextPosition position) const;
+  Status encode_plain(std::string_view text, TextPosition position, std::vector<uint32_t>& ids) const;
 
   Vocabulary vocabulary_;
-  std::variant<ByteLevelBpe> algorithm_;
+  Algorithm algorithm_;
 };
 
 }  // namespace quire

@@ -10,9 +10,11 @@ constexpr size_t kMostTokens = size_t{1} << 24;
 /// A longer control token could only make the search for it slow.
 constexpr size_t kLargestSpecialBytes = 1024;
 
-/// Control tokens that end an answer in some family, when the file does not name them by a key.
+/// Control tokens that end an answer in some family, when the file does not name them by a key; the last line's begin another file in code models.
 constexpr std::string_view kEndNames[] = {
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>", "<|return|>", "<|call|>",
+    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>",
+    "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_utterance>", "<｜end▁of▁sentence｜>",
+    "<|fim_pad|>", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<reponame>", "<|file_sep|>",
 };
 
 bool is_special(TokenType type) { return type == TokenType::control || type == TokenType::unknown || type == TokenType::user_defined; }

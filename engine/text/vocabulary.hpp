@@ -41,6 +41,8 @@ class Vocabulary {
 
   std::optional<uint32_t> bos, eos, eot, unknown;
   bool add_bos = false;
+  /// A text is encoded as if a space stood before it, and what follows a special token too; decoding takes the first one away.
+  bool space_prefix = false;
 
  private:
   Status read_special_ids(const GgufFile& file);
