@@ -30,10 +30,7 @@ class Chat {
     const Clock::time_point start = Clock::now();
     QUIRE_APP_TRY(open_engine(flags_.model, KernelTimes::off, engine_));
     QUIRE_APP_TRY(open_model(flags_.model, engine_, model_));
-    quire_model_info info = quire_cpp::sized<quire_model_info>();
-    static_cast<void>(quire_model_get_info(model_.get(), &info));
-    if (*info.chat_template == '\0')
-      return failure(kExitModel, std::string("this model cannot chat: ") + info.chat_template_error + "; `quire run` continues text");
+    QUIRE_APP_TRY(check_template());
     QUIRE_APP_TRY(open_session(flags_.model, model_, session_));
     load_s_ = seconds_since(start);
     seed_ = choose_seed(flags_.sampling);
@@ -63,6 +60,16 @@ class Chat {
   }
 
  private:
+  Outcome check_template() const {
+    const quire_message message = {"user", "?", 1};
+    std::vector<uint32_t> tokens;
+    const quire_status status = quire_cpp::apply_template(model_, {message}, 0, tokens);
+    if (status == QUIRE_OK) return {};
+    if (status == QUIRE_UNSUPPORTED) return unknown_template(model_);
+    return failure(kExitModel, std::string("this model cannot chat: ") + quire_model_last_error(model_.get()) +
+                                   "; `quire run` continues text, --chat-template NAME chooses a template");
+  }
+
   Outcome take(const std::string& line) {
     if (line.empty()) return {};
     if (line == "/reset") return reset();
@@ -165,6 +172,7 @@ void add_chat(CLI::App& app, Outcome& outcome) {
   add_model(*verb, flags->model);
   verb->add_option("--system,--system-prompt", flags->system, "a system message instead of the model's own (also -sys)");
   verb->add_option("-n,--predict,--n-predict", flags->max_tokens, "most tokens of one answer; -1: until the model ends")->check(CLI::Range(-1, INT32_MAX));
+  add_chat_template(*verb, flags->model);
   add_sampling(*verb, flags->sampling);
   add_device(*verb, flags->model);
   add_cache(*verb, flags->model);

@@ -29,6 +29,12 @@ void add_cache(CLI::App& verb, ModelFlags& flags) {
       ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 40));
 }
 
+void add_chat_template(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("--chat-template", flags.chat_template,
+                  "how a conversation is written, instead of the model's own template: chatml, llama-2, llama-3, llama-3.1, mistral-v1, mistral-v3,\n"
+                  "mistral-v3-tekken, gemma, phi-3, zephyr");
+}
+
 void add_sampling(CLI::App& verb, SamplingFlags& flags) {
   verb.add_option("--temp", flags.temperature, "temperature; 0 is greedy")->check(CLI::Range(0.0, 1000.0))->capture_default_str();
   verb.add_option("--top-k", flags.top_k, "keep the k most likely tokens; 0 keeps all")->capture_default_str();

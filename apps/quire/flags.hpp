@@ -14,6 +14,7 @@ struct ModelFlags {
   std::string option;           ///< -m
   std::string device;
   std::string kv = "f16", kv_k, kv_v;
+  std::string chat_template;    ///< "": the model's own
   uint32_t context_length = 0;
   uint32_t chunk = 0;
   uint64_t cache_budget_mib = 0;
@@ -36,6 +37,7 @@ void add_device(CLI::App& verb, ModelFlags& flags);
 void add_timeline(CLI::App& verb, ModelFlags& flags);
 /// The same, chunk and budget.
 void add_cache(CLI::App& verb, ModelFlags& flags);
+void add_chat_template(CLI::App& verb, ModelFlags& flags);
 void add_sampling(CLI::App& verb, SamplingFlags& flags);
 void add_json(CLI::App& verb, bool& json);
 

@@ -17,16 +17,18 @@ class TextStream {
  public:
   TextStream(const GenerationOptions& options, Answer& answer) : options_(options), answer_(answer) {}
 
-  Outcome open(const quire_cpp::Model& model) {
+  Outcome open(const quire_cpp::Model& model, const std::vector<uint32_t>& prompt) {
     const quire_status status = quire_decoder_create(model.get(), decoder_.out());
-    return status == QUIRE_OK ? Outcome{} : failure(status, Doing::generation, quire_model_last_error(model.get()));
+    if (status != QUIRE_OK) return failure(status, Doing::generation, quire_model_last_error(model.get()));
+    if (options_.text == AnswerText::own) return {};
+    std::string_view shown_already;
+    for (const uint32_t token : prompt) QUIRE_APP_TRY(decode(token, shown_already));
+    return {};
   }
   Outcome push(uint32_t token) {
-    const char* text = nullptr;
-    size_t bytes = 0;
-    if (const quire_status status = quire_decoder_push(decoder_.get(), token, &text, &bytes); status != QUIRE_OK)
-      return failure(status, Doing::generation, quire_decoder_last_error(decoder_.get()));
-    return emit({text, bytes});
+    std::string_view text;
+    QUIRE_APP_TRY(decode(token, text));
+    return emit(text);
   }
   Outcome finish() {
     const char* text = nullptr;
@@ -37,6 +39,14 @@ class TextStream {
   }
 
  private:
+  Outcome decode(uint32_t token, std::string_view& decoded) {
+    const char* text = nullptr;
+    size_t bytes = 0;
+    if (const quire_status status = quire_decoder_push(decoder_.get(), token, &text, &bytes); status != QUIRE_OK)
+      return failure(status, Doing::generation, quire_decoder_last_error(decoder_.get()));
+    decoded = {text, bytes};
+    return {};
+  }
   Outcome emit(std::string_view text) {
     answer_.text += text;
     return text.empty() || !options_.on_text ? Outcome{} : options_.on_text(text);
@@ -126,7 +136,7 @@ Outcome generate(const quire_cpp::Model& model, const quire_cpp::Session& sessio
   answer = {};
   answer.prompt_tokens = static_cast<uint32_t>(prompt.size());
   TextStream text(options, answer);
-  QUIRE_APP_TRY(text.open(model));
+  QUIRE_APP_TRY(text.open(model, prompt));
   const Clock::time_point start = Clock::now();
   if (const quire_status status = quire_session_append(session.get(), prompt.data(), prompt.size(), QUIRE_PHASE_PROMPT); status != QUIRE_OK)
     return session_failure(status, session);

@@ -35,9 +35,13 @@ struct Answer {
   double generated_tok_s() const { return tokens.size() > 1 && generation_s > 0 ? static_cast<double>(tokens.size() - 1) / generation_s : 0; }
 };
 
+/// Whether the answer is a text of its own, or goes on with the prompt's: then a space at its beginning is part of it.
+enum class AnswerText { own, continues_prompt };
+
 struct GenerationOptions {
   int64_t max_tokens = -1;         ///< -1: until the model ends its answer or the context is full
   quire_sampling sampling{};
+  AnswerText text = AnswerText::own;
   /// Called with each piece of text. An Outcome that is not ok ends the answer.
   std::function<Outcome(std::string_view)> on_text;
 };

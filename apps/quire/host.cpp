@@ -60,9 +60,14 @@ Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, qui
   options.chunk = flags.chunk;
   options.progress = show_loading;
   options.progress_user = &bar;
+  options.chat_template = flags.chat_template.c_str();
   const quire_status status = quire_model_open(engine.get(), &source, &options, model.out());
   bar.clear();
   return status == QUIRE_OK ? Outcome{} : failure(status, Doing::model, quire_engine_last_error(engine.get()));
+}
+
+Outcome unknown_template(const quire_cpp::Model& model) {
+  return failure(kExitModel, std::string(quire_model_last_error(model.get())) + "; --chat-template NAME chooses one");
 }
 
 Outcome open_session(const ModelFlags& flags, const quire_cpp::Model& model, quire_cpp::Session& session) {

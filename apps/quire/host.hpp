@@ -19,6 +19,8 @@ Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engin
 /// Ctrl-C cancels the load: kExitInterrupted.
 Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, quire_cpp::Model& model);
 Outcome open_session(const ModelFlags& flags, const quire_cpp::Model& model, quire_cpp::Session& session);
+/// What ends a verb when the model's own template is not recognised. Requires: the model's last call failed for that.
+Outcome unknown_template(const quire_cpp::Model& model);
 
 /// One message for a person, on stderr.
 void say(const std::string& message);

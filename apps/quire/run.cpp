@@ -31,25 +31,30 @@ Outcome take_prompt(const RunFlags& flags, std::string& prompt) {
   return prompt.empty() ? failure(kExitUsage, "the prompt is empty") : Outcome{};
 }
 
-Outcome prompt_tokens(const quire_cpp::Model& model, const RunFlags& flags, const std::string& prompt, std::vector<uint32_t>& tokens) {
-  quire_model_info info = quire_cpp::sized<quire_model_info>();
-  quire_status status = quire_model_get_info(model.get(), &info);
-  const bool templated = !flags.raw && *info.chat_template != '\0';
-  if (status == QUIRE_OK && !templated) {
-    if (!flags.raw) say(std::string("the text is continued without a chat template: ") + info.chat_template_error);
-    status = quire_cpp::tokenize(model, prompt, QUIRE_TOKENIZE_BOS, tokens);
-  } else if (status == QUIRE_OK) {
+struct Prompt {
+  std::vector<uint32_t> tokens;
+  AnswerText answer = AnswerText::own;
+};
+
+Outcome prompt_tokens(const quire_cpp::Model& model, const RunFlags& flags, const std::string& text, Prompt& prompt) {
+  if (!flags.raw) {
     std::vector<quire_message> messages;
     if (!flags.system.empty()) messages.push_back({"system", flags.system.data(), flags.system.size()});
-    messages.push_back({"user", prompt.data(), prompt.size()});
-    status = quire_cpp::apply_template(model, messages, 0, tokens);
+    messages.push_back({"user", text.data(), text.size()});
+    const quire_status status = quire_cpp::apply_template(model, messages, 0, prompt.tokens);
+    if (status == QUIRE_UNSUPPORTED) return unknown_template(model);
+    if (status == QUIRE_OK) return {};
+    if (status != QUIRE_NOT_FOUND) return failure(status, Doing::generation, quire_model_last_error(model.get()));
+    say(std::string("the text is continued without a chat template: ") + quire_model_last_error(model.get()) + "; --chat-template NAME chooses one");
   }
+  prompt.answer = AnswerText::continues_prompt;
+  const quire_status status = quire_cpp::tokenize(model, text, QUIRE_TOKENIZE_BOS, prompt.tokens);
   return status == QUIRE_OK ? Outcome{} : failure(status, Doing::generation, quire_model_last_error(model.get()));
 }
 
 Outcome run(const RunFlags& flags) {
-  std::string prompt;
-  QUIRE_APP_TRY(take_prompt(flags, prompt));
+  std::string text;
+  QUIRE_APP_TRY(take_prompt(flags, text));
   const Clock::time_point start = Clock::now();
   quire_cpp::Engine engine;
   quire_cpp::Model model;
@@ -57,16 +62,17 @@ Outcome run(const RunFlags& flags) {
   QUIRE_APP_TRY(open_engine(flags.model, KernelTimes::off, engine));
   QUIRE_APP_TRY(open_model(flags.model, engine, model));
   QUIRE_APP_TRY(open_session(flags.model, model, session));
-  std::vector<uint32_t> tokens;
-  QUIRE_APP_TRY(prompt_tokens(model, flags, prompt, tokens));
+  Prompt prompt;
+  QUIRE_APP_TRY(prompt_tokens(model, flags, text, prompt));
   const double load_s = seconds_since(start);
 
   GenerationOptions options;
   options.max_tokens = flags.max_tokens;
   options.sampling = sampling_of(flags.sampling, choose_seed(flags.sampling));
+  options.text = prompt.answer;
   if (!flags.json) options.on_text = write_out;
   Answer answer;
-  QUIRE_APP_TRY(generate(model, session, tokens, options, answer));
+  QUIRE_APP_TRY(generate(model, session, prompt.tokens, options, answer));
   if (flags.json)
     QUIRE_APP_TRY(print_json(answer_json(model, session, answer, load_s)));
   else
@@ -86,6 +92,7 @@ void add_run(CLI::App& app, Outcome& outcome) {
   verb->add_option("--system,--system-prompt", flags->system, "a system message instead of the model's own (also -sys)");
   verb->add_option("-n,--predict,--n-predict", flags->max_tokens, "most tokens to generate; -1: until the model ends")->check(CLI::Range(-1, INT32_MAX));
   verb->add_flag("--raw", flags->raw, "continue the text as it is, without the chat template");
+  add_chat_template(*verb, flags->model);
   add_sampling(*verb, flags->sampling);
   add_device(*verb, flags->model);
   add_cache(*verb, flags->model);

@@ -11,6 +11,7 @@ ModelOptions model_options(const quire_engine& engine, const quire_model_options
   options.context_length = given.context_length;
   options.chunk = given.chunk;
   if (given.slab_bytes != 0) options.slab_bytes = given.slab_bytes;
+  if (given.chat_template != nullptr) options.chat_template = given.chat_template;
   // The budget outlives the models: it is the engine's, and an engine with models cannot be freed.
   options.cache_budget = engine.budget ? const_cast<CacheBudget*>(&*engine.budget) : nullptr;
   if (given.progress != nullptr)
@@ -130,7 +131,7 @@ quire_status quire_model_apply_template(quire_model* model, const quire_message*
   if (model == nullptr) return QUIRE_INVALID_ARGUMENT;
   return guarded(model->error, [&]() -> Status {
     const ChatTemplate* chat = model->model->chat_template();
-    if (chat == nullptr) return Error{Code::unsupported, model->model->chat_template_error().message};
+    if (chat == nullptr) return model->model->chat_template_error();
     QUIRE_ASSIGN(const std::vector<ChatMessage> conversation, chat_messages(messages, message_count));
     const Tokenizer& tokenizer = model->model->tokenizer();
     auto ids = from == 0 ? encode_chat(tokenizer, *chat, conversation, GenerationPrompt::add)

@@ -34,6 +34,20 @@ Result<std::vector<RopeFrequencies>> read_ropes(const GgufFile& file, const Byte
   return ropes;
 }
 
+/// A file without a template, or with one that is not recognised, is no failure: it can still be given text.
+Status choose_chat_template(Model::Impl& impl, const std::string& name) {
+  SpecialNames names = special_names(*impl.tokenizer);
+  Result<ChatTemplate> chosen = name.empty() ? ChatTemplate::from_file(*impl.file, std::move(names)) : ChatTemplate::named(name, std::move(names));
+  if (chosen.ok()) {
+    impl.chat_template = std::move(*chosen);
+  } else if (name.empty()) {
+    impl.chat_template_error = std::move(chosen).error();
+  } else {
+    return std::move(chosen).error();
+  }
+  return {};
+}
+
 }  // namespace
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -48,11 +62,7 @@ Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteS
   QUIRE_ASSIGN(ModelPlan plan, plan_model(*impl->file, device.limits(), options));
   QUIRE_ASSIGN(Tokenizer tokenizer, Tokenizer::create(*impl->file));
   impl->tokenizer.emplace(std::move(tokenizer));
-  Result<ChatTemplate> chat_template = ChatTemplate::from_file(*impl->file);
-  if (chat_template.ok())
-    impl->chat_template = std::move(*chat_template);
-  else
-    impl->chat_template_error = std::move(chat_template).error();
+  QUIRE_TRY(choose_chat_template(*impl, options.chat_template));
 
   impl->hyper = plan.hyper;
   impl->variants = plan.variants;

@@ -28,6 +28,7 @@ struct ModelOptions {
   uint64_t cache_budget_bytes = 0;       ///< of the model's own budget; 0: 90 % of what the device has left after weights and scratch
   uint64_t slab_bytes = uint64_t{128} << 20;
   PageFill page_fill = PageFill::as_left; ///< what new pages hold: tests poison them
+  std::string chat_template;             ///< by its name (ChatTemplate::named); "": recognised from the file's own
   /// Called during loading with bytes done and in all; false cancels the load (Code::cancelled).
   std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };
@@ -48,7 +49,7 @@ Result<MemoryPrediction> predict_memory(const GgufFile& file, const Limits& limi
 
 class Model {
  public:
-  /// On error: io, corrupt (the file), unsupported (names the architecture, weight type, tokenizer or template), out_of_*_memory, cancelled.
+  /// On error: io, corrupt (the file), invalid_argument (options), unsupported (names the architecture, weight type, tokenizer or template), out_of_*_memory, cancelled.
   static Result<std::unique_ptr<Model>> open(Device& device, std::shared_ptr<ByteSource> file, const ModelOptions& options);
   ~Model();
 

@@ -281,10 +281,11 @@ typedef struct quire_model_options {
   uint64_t slab_bytes;             /* pages are taken from the device in pieces of this size; 0: 128 MiB */
   quire_progress_function progress;
   void *progress_user;
+  const char *chat_template;       /* a template by its name, such as "chatml"; null or "": recognised from the file's own */
 } quire_model_options;
 
-/* Reads the file, checks it and brings the weights to the device. On error: not_found, io, corrupt, unsupported (names the architecture,
- * weight type or tokenizer), out_of_*_memory, cancelled, device_lost; the message is quire_engine_last_error's. */
+/* Reads the file, checks it and brings the weights to the device. On error: not_found, io, corrupt, invalid_argument (a template of no known
+ * name: the message lists them), unsupported (names the architecture, weight type or tokenizer), out_of_*_memory, cancelled, device_lost; the message is quire_engine_last_error's. */
 QUIRE_API quire_status quire_model_open(quire_engine *engine, const quire_source *source, const quire_model_options *options, quire_model **model);
 /* Null is allowed. On error: busy (a session or decoder is alive). */
 QUIRE_API quire_status quire_model_free(quire_model *model);
@@ -297,7 +298,7 @@ typedef struct quire_model_info {
   size_t struct_size;
   const char *architecture;
   const char *name;                /* general.name, or "" */
-  const char *chat_template;       /* the recognised template's name, or "" */
+  const char *chat_template;       /* the name of the template chosen or recognised, or "" */
   const char *chat_template_error; /* why there is none, or "" */
   uint32_t vocabulary;             /* token ids are 0 .. vocabulary - 1 */
   uint32_t layers;
@@ -343,7 +344,8 @@ typedef struct quire_message {
  * is a system message.
  * `from`: how many leading messages a session already holds. 0: all are written. Otherwise messages[from - 1] is the assistant's, as it was
  * generated and without an end token, and the ids begin with what closes that turn; appended to the session, they continue it.
- * On error: unsupported (the model has no template that is recognised: quire_model_info.chat_template_error), invalid_argument (role, from). */
+ * On error: not_found (the model's file has no template), unsupported (it has one that is not recognised: quire_model_options.chat_template can
+ * choose one), invalid_argument (a role; `from`; a system message that no user's message follows, where the template writes it into that). */
 QUIRE_API quire_status quire_model_apply_template(quire_model *model, const quire_message *messages, size_t message_count, size_t from,
                                                   uint32_t *tokens, size_t capacity, size_t *count);
 
@@ -351,7 +353,8 @@ QUIRE_API quire_status quire_model_apply_template(quire_model *model, const quir
 QUIRE_API quire_status quire_decoder_create(quire_model *model, quire_decoder **decoder);
 QUIRE_API quire_status quire_decoder_free(quire_decoder *decoder);
 QUIRE_API const char *quire_decoder_last_error(const quire_decoder *decoder);
-/* *text is valid until the next call on the decoder. Special tokens give no text.
+/* *text is valid until the next call on the decoder. Special tokens give no text. The first token begins a text: where a vocabulary puts a space
+ * before a text, it is left out. To decode what continues a prompt, push the prompt's ids first.
  * On error: invalid_argument (outside the vocabulary). */
 QUIRE_API quire_status quire_decoder_push(quire_decoder *decoder, uint32_t token, const char **text, size_t *text_bytes);
 /* Ends the text: the kept bytes of an incomplete character come out as U+FFFD. The decoder can be used again. */
