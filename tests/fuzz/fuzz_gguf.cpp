@@ -32,7 +32,7 @@ testing::FuzzOutcome testing::fuzz_one(std::span<const uint8_t> input) {
   for (size_t i = 0; i < file->metadata_count(); ++i) (void)file->metadata_text(i, 40, 4);
   const auto hyper = read_hyperparameters(*file);
   if (hyper.ok()) (void)check_tensors(*file, *hyper).ok();
-  (void)ChatTemplate::from_file(*file).ok();
+  (void)ChatTemplate::from_file(*file, {}).ok();
   const auto tokenizer = Tokenizer::create(*file);
   if (!tokenizer.ok()) return FuzzOutcome::refused;
   const auto ids = tokenizer->encode("hello hello <|im_end|> \xFF\xE2\x82 123", SpecialTokens::parse);

@@ -29,7 +29,7 @@ Status load(std::span<const std::byte> bytes) {
   QUIRE_TRY(check_tensors(file, hyper));
   QUIRE_ASSIGN(const Tokenizer tokenizer, Tokenizer::create(file));
   QUIRE_TRY(tokenizer.encode("hello <|im_end|> \xFF 12", SpecialTokens::parse));
-  (void)ChatTemplate::from_file(file).ok();
+  (void)ChatTemplate::from_file(file, special_names(tokenizer)).ok();
   return {};
 }
 

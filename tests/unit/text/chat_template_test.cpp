@@ -16,7 +16,13 @@ constexpr std::string_view kWithout =
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 ChatTemplate recognised(std::string_view text) {
-  auto chat = ChatTemplate::recognise(text);
+  auto chat = ChatTemplate::recognise(text, {"<s>", "</s>"});
+  REQUIRE_MESSAGE(chat.ok(), chat.error().message);
+  return std::move(chat).value();
+}
+
+ChatTemplate named(std::string_view name) {
+  auto chat = ChatTemplate::named(name, {"<s>", "</s>"});
   REQUIRE_MESSAGE(chat.ok(), chat.error().message);
   return std::move(chat).value();
 }
@@ -33,13 +39,13 @@ std::string joined(const Result<std::vector<TextSpan>>& spans) {
 TEST_CASE("chat_template: chatml is known by its markers, with the system message it writes itself if it has one") {
   CHECK(recognised(kWithDefault).default_system() == "Be kind.");
   CHECK_FALSE(recognised(kWithout).default_system());
-  CHECK_FALSE(recognised("chatml").default_system());
+  CHECK_FALSE(named("chatml").default_system());
   CHECK(recognised(kWithout).family() == "chatml");
 }
 
 TEST_CASE("chat_template: other templates are refused with the families that are known") {
-  for (const char* text : {"", "{{ bos_token }}[INST] {{ messages[0]['content'] }} [/INST]", "<|im_start|>", "chatml2"}) {
-    const auto chat = ChatTemplate::recognise(text);
+  for (const char* text : {"", "{{ bos_token }}[INST] {{ messages[0]['content'] }} [/INST]", "<|im_start|>", "chatml"}) {
+    const auto chat = ChatTemplate::recognise(text, {});
     CHECK(chat.code() == Code::unsupported);
     CHECK(chat.error().message.find("chatml") != std::string::npos);
   }
@@ -49,7 +55,7 @@ TEST_CASE("chat_template: other templates are refused with the families that are
   const MemorySource source(bytes);
   const auto file = GgufFile::read(source);
   REQUIRE(file.ok());
-  CHECK(ChatTemplate::from_file(*file).code() == Code::not_found);
+  CHECK(ChatTemplate::from_file(*file, {}).code() == Code::not_found);
 }
 
 TEST_CASE("chat_template: a conversation is written turn by turn; the default system message only where none is given") {

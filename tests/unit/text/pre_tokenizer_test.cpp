@@ -40,7 +40,7 @@ TEST_CASE("pre_tokenizer: bytes that are no UTF-8 are words of their own") {
 }
 
 TEST_CASE("pre_tokenizer: a name is known only as a whole, and another is refused with those that are known") {
-  for (const char* name : {"", " ", "gpt", "smollm starcoder", "gpt-2 phi-2", "default"}) {
+  for (const char* name : {"", " ", "gpt", "smollm starcoder", "gpt-2 phi-2", "Default"}) {
     const auto result = PreTokenizer::create(name);
     CHECK(result.code() == Code::unsupported);
     CHECK(result.error().message.find("llama-bpe") != std::string::npos);
