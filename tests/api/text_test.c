@@ -73,6 +73,29 @@ static void templates(const backend *on) {
   close_engine(engine);
 }
 
+static void chosen_templates(const backend *on) {
+  quire_engine *engine = open_engine(on, NULL);
+  quire_model_options options = {.struct_size = sizeof options, .chat_template = "zephyr"};
+  quire_model *model = open_tiny_model(engine, &options);
+  NEED();
+  quire_model_info info = {.struct_size = sizeof info};
+  CHECK_OK(quire_model_get_info(model, &info), quire_model_last_error(model));
+  CHECK(strcmp(info.chat_template, "zephyr") == 0);
+  const quire_message message = {"user", "x", 1};
+  uint32_t ids[64];
+  size_t count = 0;
+  CHECK_OK(quire_model_apply_template(model, &message, 1, 0, ids, 64, &count), quire_model_last_error(model));
+  /* "<|user|>\nx", the vocabulary's EOS, "\n<|assistant|>\n", the rest being bytes. */
+  CHECK(count == 10 + 1 + 15 && ids[10] == kEndToken);
+  close_model(model);
+  options.chat_template = "no such template";
+  quire_model *none = NULL;
+  const quire_source source = {.struct_size = sizeof source, .path = tiny_model_path};
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_model_open(engine, &source, &options, &none), "");
+  CHECK(none == NULL && strstr(quire_engine_last_error(engine), "llama-2") != NULL);
+  close_engine(engine);
+}
+
 static void streaming(const backend *on) {
   quire_engine *engine = open_engine(on, NULL);
   quire_model *model = open_tiny_model(engine, NULL);
@@ -107,5 +130,6 @@ static void streaming(const backend *on) {
 
 const test_case text_cases[] = {{"api: text becomes ids; small buffers stay untouched and learn the length", tokenizing, 0},
                                 {"api: a conversation's continuation joins up with its beginning, and user text has no special tokens", templates, 0},
+                                {"api: a template can be chosen by its name, and an unknown name is refused with those that are known", chosen_templates, 0},
                                 {"api: streamed text is whole characters", streaming, 0},
                                 {NULL, NULL, 0}};

@@ -176,7 +176,8 @@ TEST_CASE("golden tokenize: the file's hyperparameters and tensors are those of 
   CHECK(hyper->head_count == 9);
   CHECK(hyper->head_count_kv == 3);
   CHECK(hyper->key_length == 64);
-  CHECK(hyper->rope_freq_base == 100000.0f);
+  REQUIRE(hyper->rope_kinds.size() == 1);
+  CHECK(hyper->rope_kinds[0].base == 100000.0f);
   CHECK(hyper->vocabulary_size == 49152);
   CHECK(hyper->tied_embeddings);
   const Status tensors = check_tensors(file, *hyper);

@@ -9,6 +9,7 @@
 #include "engine/model/hyperparameters.hpp"
 #include "engine/text/tokenizer.hpp"
 #include "tests/support/tiny_llama.hpp"
+#include "tests/support/tiny_sentencepiece.hpp"
 
 using namespace quire;
 using namespace quire::testing;
@@ -256,6 +257,44 @@ TEST_CASE("vocabulary: kinds and pre-tokenizers that are not supported are rejec
   check_rejected(load(pre), "'klingon'");
   pre.remove("tokenizer.ggml.pre");
   check_rejected(load(pre), "tokenizer.ggml.pre");
+}
+
+TEST_CASE("vocabulary: SentencePiece files without right scores, with tokens twice or without a byte are rejected") {
+  const auto load_pieces = [](const SentencePieces& pieces) {
+    TinyLlama shape = kShape;
+    shape.vocabulary = static_cast<uint32_t>(pieces.tokens.size());
+    GgufWriter writer = make_tiny_llama(shape);
+    pieces.write(writer);
+    return load(writer);
+  };
+  const Status good = load_pieces({});
+  CHECK_MESSAGE(good.ok(), good.error().message);
+  SentencePieces twice;
+  twice.add("hello", 1, 0);
+  check_rejected(load_pieces(twice), "token 271 has the same text as token 267");
+  SentencePieces no_number;
+  no_number.scores[260] = std::numeric_limits<float>::quiet_NaN();
+  check_rejected(load_pieces(no_number), "the score of token 260 is not a number");
+  SentencePieces few_scores;
+  few_scores.scores.pop_back();
+  check_rejected(load_pieces(few_scores), "270 elements for 271 tokens");
+  SentencePieces no_byte;
+  no_byte.types[kPieceFirstByte + 0x41] = 1;
+  check_rejected(load_pieces(no_byte), "no byte token <0x41>");
+  SentencePieces byte_twice;
+  byte_twice.add("<0x41>", 6, 0);
+  check_rejected(load_pieces(byte_twice), "token 271 stands for the same byte as token 68");
+  for (const char* name : {"", "<0x4g>", "<0x41", "A", "<0x041>"}) {
+    SentencePieces odd;
+    odd.add(name, 6, 0);
+    check_rejected(load_pieces(odd), "the byte token 271 is called");
+  }
+  TinyLlama shape = kShape;
+  shape.vocabulary = 271;
+  GgufWriter writer = make_tiny_llama(shape);
+  SentencePieces().write(writer);
+  writer.remove("tokenizer.ggml.scores");
+  check_rejected(load(writer), "tokenizer.ggml.scores");
 }
 
 TEST_CASE("vocabulary: duplicate, empty and huge tokens, missing bytes and merges of nothing are borne") {
