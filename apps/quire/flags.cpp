@@ -15,15 +15,27 @@ void add_device(CLI::App& verb, ModelFlags& flags) {
   verb.add_flag("--validation", flags.validation, "turn Vulkan's validation layers on");
 }
 
-void add_timeline(CLI::App& verb, ModelFlags& flags) {
+void add_context(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("-c,--ctx-size", flags.context_length, "longest timeline in tokens (0: what the model was trained for)");
-  verb.add_option("--kv", flags.kv, "page format of keys and values: f16, f32")->capture_default_str();
+}
+
+void add_kv_parts(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("--kv-k,--cache-type-k", flags.kv_k, "page format of keys alone (also -ctk)");
   verb.add_option("--kv-v,--cache-type-v", flags.kv_v, "page format of values alone (also -ctv)");
 }
 
+void add_timeline(CLI::App& verb, ModelFlags& flags) {
+  add_context(verb, flags);
+  verb.add_option("--kv", flags.kv, "page format of keys and values: f16, f32")->capture_default_str();
+  add_kv_parts(verb, flags);
+}
+
 void add_cache(CLI::App& verb, ModelFlags& flags) {
   add_timeline(verb, flags);
+  add_cache_limits(verb, flags);
+}
+
+void add_cache_limits(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("--chunk,--ubatch-size", flags.chunk, "most prompt tokens computed in one step (0: chosen from the device)");
   verb.add_option("--cache-budget", flags.cache_budget_mib, "most device memory for pages, in MiB (0: 90 % of what is left)")
       ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 40));

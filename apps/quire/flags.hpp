@@ -33,6 +33,11 @@ struct SamplingFlags {
 
 void add_model(CLI::App& verb, ModelFlags& flags);
 void add_device(CLI::App& verb, ModelFlags& flags);
+void add_context(CLI::App& verb, ModelFlags& flags);
+/// Formats of keys and values apart.
+void add_kv_parts(CLI::App& verb, ModelFlags& flags);
+/// Chunk and budget.
+void add_cache_limits(CLI::App& verb, ModelFlags& flags);
 /// Context and page formats: what the bytes of a timeline follow from.
 void add_timeline(CLI::App& verb, ModelFlags& flags);
 /// The same, chunk and budget.

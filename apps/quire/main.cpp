@@ -24,6 +24,7 @@ Exit codes:
   3    the model file is missing, unreadable, damaged or not supported
   4    the device is missing, refused, lost or hangs
   5    out of host memory, device memory or pages
+  6    bench --compare: slower than the earlier run by more than --max-loss
   130  stopped by Ctrl-C
   141  the reader of standard output went away)";
 

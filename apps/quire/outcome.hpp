@@ -14,6 +14,7 @@ enum ExitCode : int {
   kExitModel = 3,
   kExitDevice = 4,
   kExitMemory = 5,
+  kExitSlower = 6,             ///< bench --compare: a case lost more than --max-loss
   kExitInterrupted = 130,
   kExitPipeClosed = 141,
 };

@@ -8,7 +8,9 @@
 
 #ifdef _WIN32
 #include <io.h>
+#include <windows.h>
 #else
+#include <ctime>
 #include <unistd.h>
 #endif
 
@@ -98,6 +100,19 @@ Outcome read_line(std::string& line, bool& ended) {
     if (c == '\n') return {};
     line.push_back(static_cast<char>(c));
   }
+}
+
+double thread_cpu_s() {
+#ifdef _WIN32
+  FILETIME created, ended, kernel, user;
+  if (GetThreadTimes(GetCurrentThread(), &created, &ended, &kernel, &user) == 0) return 0;
+  const auto ticks = [](const FILETIME& time) { return static_cast<double>((uint64_t{time.dwHighDateTime} << 32) | time.dwLowDateTime); };
+  return (ticks(kernel) + ticks(user)) * 1e-7;
+#else
+  timespec time{};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) != 0) return 0;
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+#endif
 }
 
 void ProgressBar::update(uint64_t done, uint64_t total) {

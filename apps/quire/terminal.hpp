@@ -26,6 +26,9 @@ Outcome read_all_input(std::string& text);
 /// One line without its newline; `ended` at the end of input. On error: kExitInterrupted (Ctrl-C, whatever was typed is dropped), kExitRuntime.
 Outcome read_line(std::string& line, bool& ended);
 
+/// Seconds of processor time that the calling thread has used.
+double thread_cpu_s();
+
 /// Shows how far something is on stderr while it lives, if stderr is a terminal.
 class ProgressBar {
  public:

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "engine/api/handles.hpp"
+#include "engine/device/copy_rate.hpp"
 #include "engine/forward/variant_set.hpp"
 
 using namespace quire;
@@ -12,6 +13,9 @@ using namespace quire::api;
 namespace {
 
 constexpr std::string_view kNullHandle = "the handle is null";
+
+/// Beyond the caches of every device known.
+constexpr uint64_t kCopyBytes = uint64_t{128} << 20;
 
 Result<BackendKind> backend_kind(quire_backend backend) {
   switch (backend) {
@@ -212,6 +216,16 @@ quire_status quire_engine_take_kernel_times(quire_engine* engine, quire_kernel_t
     }
     std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.gpu_ns > b.gpu_ns; });
     for (const quire_kernel_time& row : rows) callback(user, &row);
+    return {};
+  });
+}
+
+quire_status quire_engine_measure_copy(quire_engine* engine, uint64_t size_bytes, double* bytes_per_s) {
+  if (engine == nullptr) return QUIRE_INVALID_ARGUMENT;
+  return guarded(engine->error, [&]() -> Status {
+    if (bytes_per_s == nullptr) return make_error(Code::invalid_argument, "the place for the rate is null");
+    const uint64_t size = size_bytes != 0 ? size_bytes : std::min(kCopyBytes, engine->device->limits().max_buffer_bytes / 4 * 4);
+    QUIRE_ASSIGN(*bytes_per_s, measure_copy_rate(*engine->device, size));
     return {};
   });
 }

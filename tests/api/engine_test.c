@@ -27,6 +27,7 @@ static void null_handles(const backend *on) {
   CHECK(quire_engine_device(NULL, NULL) == bad);
   CHECK(quire_engine_memory_used(NULL, &engine_memory) == bad);
   CHECK(quire_engine_take_kernel_times(NULL, NULL, NULL) == bad);
+  CHECK(quire_engine_measure_copy(NULL, 0, NULL) == bad);
   CHECK(quire_engine_save_pipeline_cache(NULL) == bad);
   CHECK(quire_list_devices(NULL, NULL, NULL, NULL) == bad);
   CHECK(quire_file_open(NULL, NULL, NULL) == bad);
@@ -368,6 +369,23 @@ static void allocators(const backend *on) {
   }
 }
 
+static void copy_rate(const backend *on) {
+  quire_engine *engine = open_engine(on, NULL);
+  NEED();
+  quire_engine_memory before = {.struct_size = sizeof before}, after = {.struct_size = sizeof after};
+  CHECK_OK(quire_engine_memory_used(engine, &before), "");
+  double rate = 0;
+  CHECK_OK(quire_engine_measure_copy(engine, 1 << 20, &rate), quire_engine_last_error(engine));
+  CHECK(rate > 1e6);
+  CHECK_OK(quire_engine_memory_used(engine, &after), "");
+  CHECK(after.buffer_bytes == before.buffer_bytes && after.buffer_count == before.buffer_count);
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_engine_measure_copy(engine, 1 << 20, NULL), "");
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_engine_measure_copy(engine, 6, &rate), "");
+  CHECK(strstr(quire_engine_last_error(engine), "multiple of 4") != NULL);
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_engine_measure_copy(engine, UINT64_MAX - 3, &rate), "");
+  close_engine(engine);
+}
+
 const test_case engine_cases[] = {
     {"api: statuses have words and the library a version", words, 0},
     {"api: null handles are refused everywhere and freeing them is allowed", null_handles, 0},
@@ -377,5 +395,6 @@ const test_case engine_cases[] = {
     {"api: a model opens from a path or a callback; a bad source is a code and leaves nothing allocated", model_sources, 1},
     {"api: a parent with children is not freed", parents_outlive_children, 1},
     {"api: a file's contents can be listed and its prediction is what is allocated", file_contents, 1},
+    {"api: copies between device buffers are timed and leave nothing allocated", copy_rate, 1},
     {"api: the host's allocator gets everything back, and each call of it may fail", allocators, 1},
     {NULL, NULL, 0}};

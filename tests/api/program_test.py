@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every verb of the program on a tiny random model: outputs, exit codes, signals.
+"""Runs every verb of the program but bench on a tiny random model: outputs, exit codes, signals.
 
 usage: program_test.py PROGRAM WRITE_TINY_MODEL [NAME-OF-A-CASE...]
 """
@@ -11,28 +11,11 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
-PROGRAM = sys.argv[1]
+from program_support import ENVIRONMENT, FOLDER, MODEL, PROGRAM, VOCABULARY, case, main, quire
+
 MAKE_MODEL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "make_model"
-FOLDER = tempfile.TemporaryDirectory()
-MODEL = str(pathlib.Path(FOLDER.name) / "tiny.gguf")
-VOCABULARY = 300
-# The cache folder of whoever runs this stays as it is.
-ENVIRONMENT = {**os.environ, "XDG_CACHE_HOME": FOLDER.name}
-CASES = []
-
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def quire(*arguments, stdin=b"", code=0):
-    done = subprocess.run([PROGRAM, *map(str, arguments)], input=stdin, capture_output=True, timeout=120, env=ENVIRONMENT)
-    assert done.returncode == code, f"{arguments}: exit code {done.returncode}, not {code}: {done.stderr.decode(errors='replace')}"
-    return done.stdout, done.stderr.decode()
 
 
 def run_json(*arguments, **more):
@@ -155,16 +138,6 @@ def inspect_says_what_is_there_and_whether_it_runs():
     refused = json.loads(quire("inspect", MODEL, "--json", "--device", "cuda", code=4)[0])
     assert not refused["runs"] and "CUDA" in refused["verdict"]
     assert b"verdict: runs here" in quire("inspect", MODEL)[0]
-
-
-@case
-def bench_measures_both_phases_and_each_kernel():
-    report = json.loads(quire("bench", MODEL, "-p", 8, "-n", 4, "-d", 3, "-r", 2, "--json")[0])
-    assert report["prefill_tok_s"] > 0 and report["decode_tok_s"] > 0 and report["depth"] == 3
-    kernels = {row["kernel"] for row in report["decode"]["kernels"]}
-    assert {"matmul_few", "attend_decode", "argmax"} <= kernels and all(row["us"] > 0 for row in report["decode"]["kernels"])
-    assert b"tok/s" in quire("bench", MODEL, "-p", 8, "-n", 2, "-r", 1, "--no-kernels", "--device", "reference")[0]
-    quire("bench", MODEL, "-p", 0, "-n", 0, code=2)
 
 
 TEXT = b"A quire is a gathering of pages; hello, hello: the pages hold what was said, and what was said is read again."
@@ -347,22 +320,5 @@ def ctrl_c_stops_an_answer_with_its_own_exit_code():
     process.communicate()
 
 
-def main():
-    subprocess.run([sys.argv[2], MODEL], check=True)
-    passed = failed = 0
-    for function in CASES:
-        if sys.argv[3:] and function.__name__ not in sys.argv[3:]:
-            continue
-        try:
-            function()
-            passed += 1
-        except (AssertionError, subprocess.SubprocessError, ValueError, KeyError) as problem:
-            failed += 1
-            print(f"{type(problem).__name__}: {problem}")
-            print(f"TEST CASE: program: {function.__name__.replace('_', ' ')}")
-    print(f"totals: {passed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("program"))

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -21,8 +22,13 @@
 
 namespace quire::golden {
 
-inline const std::filesystem::path kGoldens = QUIRE_GOLDENS_DIR;
-inline const std::filesystem::path kSmolLm2 = std::filesystem::path(QUIRE_MODEL_DIR) / "SmolLM2-135M-Instruct.Q4_1.gguf";
+/// The folder that the environment names, for programs that run elsewhere than they were built; else the one known when they were.
+inline std::filesystem::path folder(const char* variable, const char* built_in) {
+  const char* given = std::getenv(variable);
+  return given != nullptr && *given != '\0' ? given : built_in;
+}
+inline const std::filesystem::path kGoldens = folder("QUIRE_GOLDENS_DIR", QUIRE_GOLDENS_DIR);
+inline const std::filesystem::path kSmolLm2 = folder("QUIRE_MODEL_DIR", QUIRE_MODEL_DIR) / "SmolLM2-135M-Instruct.Q4_1.gguf";
 
 /// False, with a visible line, when a file this test needs is missing.
 inline bool have(const char* test, const std::filesystem::path& path) {

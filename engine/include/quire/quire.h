@@ -200,6 +200,9 @@ typedef void (*quire_kernel_time_callback)(void *user, const quire_kernel_time *
 /* Rows are merged by kernel and weight type, longest first, and forgotten afterwards. On error: invalid_argument (timestamps are off),
  * unsupported (the device has none), device_lost. */
 QUIRE_API quire_status quire_engine_take_kernel_times(quire_engine *engine, quire_kernel_time_callback callback, void *user);
+/* How fast the device copies between its own buffers: *bytes_per_s counts bytes read plus bytes written. Waits, and takes twice size_bytes of
+ * device memory meanwhile; 0: 128 MiB. On error: invalid_argument (no multiple of 4, larger than a buffer can be), out_of_device_memory, device_lost, timeout. */
+QUIRE_API quire_status quire_engine_measure_copy(quire_engine *engine, uint64_t size_bytes, double *bytes_per_s);
 /* Writes pipelines compiled so far to pipeline_cache_folder, if one was given. quire_engine_free does so too. On error: io. */
 QUIRE_API quire_status quire_engine_save_pipeline_cache(quire_engine *engine);
 
