@@ -1,6 +1,7 @@
 // What --no-cache measured, as an SVG plot: seconds over generated tokens, both axes logarithmic.
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 #include "bench_report.hpp"
@@ -59,6 +60,8 @@ std::string curve(const Json& points, const char* key, const char* name, const A
 }  // namespace
 
 Outcome plot_no_cache(const Json& report, const std::string& file) {
+  std::string name = report["model_name"].get<std::string>();
+  if (name.empty()) name = std::filesystem::path(report["model"].get<std::string>()).stem().string();
   const Json& points = report["no_cache"]["points"];
   double least_s = points[0]["with_s"].get<double>(), most_s = least_s;
   for (const Json& point : points)
@@ -72,7 +75,7 @@ Outcome plot_no_cache(const Json& report, const std::string& file) {
   svg += "<style>.grid{stroke:#ccc;stroke-width:1}polyline{fill:none;stroke-width:2}.with_s{stroke:#0a66c2}.without_s{stroke:#c2410c}text{fill:#222}</style>\n";
   svg += formatted(R"(<rect width="%g" height="%g" fill="#fff"/>)", kWidth, kHeight) + "\n";
   svg += formatted(R"(<text x="%g" y="22" font-size="14">)", kLeft) +
-         escaped(report["model_name"].get<std::string>() + ": seconds for N tokens after a prompt of " + std::to_string(report["no_cache"]["prompt"].get<uint32_t>())) + "</text>\n";
+         escaped(name + ": seconds for N tokens after a prompt of " + std::to_string(report["no_cache"]["prompt"].get<uint32_t>())) + "</text>\n";
   svg += grid(x, y) + curve(points, "with_s", "with the cache", x, y) + curve(points, "without_s", "without", x, y);
   svg += formatted(R"(<text x="%g" y="%g" text-anchor="middle">)", (x.begin + x.end) / 2, kHeight - 14) + "generated tokens; " + escaped(report["device"].get<std::string>()) +
          "</text>\n</svg>\n";

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""tools/perf_report on a tiny random model, with peers that answer fixed rates.
+
+usage: perf_report_test.py PROGRAM WRITE_TINY_MODEL [NAME-OF-A-CASE...]
+"""
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+from program_support import ENVIRONMENT, FOLDER, MODEL, PROGRAM, case, main
+
+TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "perf_report"
+DOCS, DATA = pathlib.Path(FOLDER.name) / "docs", pathlib.Path(FOLDER.name) / "data"
+# Prints what llama-bench would for the -p and -n it is given, and for another test in between.
+PEER = """
+import json, sys
+value = lambda flag: int(sys.argv[sys.argv.index(flag) + 1])
+assert sys.argv[1].endswith("tiny.gguf")
+print("a line that is no JSON")
+for prompt, generated in ((value("-p"), 0), (0, value("-n"))):
+    if prompt or generated:
+        print(json.dumps({"n_prompt": prompt, "n_gen": generated, "avg_ts": 0.5 if prompt else 0.25}))
+"""
+
+
+def report(*arguments, code=0):
+    command = [sys.executable, str(TOOL), "--short", "--models", MODEL, "--quire", PROGRAM, "--docs", str(DOCS), "--data", str(DATA), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=ENVIRONMENT)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+@case
+def the_page_has_every_table_and_ratio():
+    peer = f"{shlex.quote(sys.executable)} -c {shlex.quote(PEER)} {{model}}"
+    report("--peer-vulkan", peer, "--peer-cpu", "false", "--run-with", "env")
+    page = (DOCS / "performance.md").read_text()
+    data = json.loads((DATA / "tiny.json").read_text())
+    decode = next(r for r in data["main"]["results"] if r["phase"] == "decode")
+    row = re.search(r"^\| decode 32 \| ([\d.]+) \(±\d+ %\) \| 0\.2 \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert row and abs(float(row[1]) - decode["median_tok_s"]) < 0.1 and abs(float(row[2]) / (decode["median_tok_s"] / 0.25) - 1) < 0.01, page
+    assert re.search(r"^\| prefill 512 \| .* \| 0\.5 \| ", page, re.MULTILINE) and "llama.cpp, CPU" not in page
+    for wanted in ("### Speed", "### Sequences decoded together", "### Page formats", "### With and without the cache", "limited by", "matmul_few", data["main"]["driver"],
+                   data["main"]["variants"], data["machine"]["processor"], "`quire bench tiny.gguf -p 64,512 -n 32 -d 0 -r 3`"):
+        assert wanted in page, wanted
+    for image in re.findall(r"\]\((\S+\.svg)\)", page):
+        xml.etree.ElementTree.parse(DOCS / image)
+    assert len(re.findall(r"\]\(\S+\.svg\)", page)) == 2 and FOLDER.name not in page.replace(data["main"]["variants"], "")
+    limited = re.findall(r"^\| (\w+)[^|]*\|.*\| ([^|]+) \|$", page[page.index("limited by"):], re.MULTILINE)
+    assert all(re.match(r"memory|arithmetic|its start|neither", reason) for kernel, reason in limited if kernel not in ("kernel", "---")) and len(limited) > 10
+
+
+@case
+def the_page_can_be_made_again_without_measuring():
+    report()
+    first = (DOCS / "performance.md").read_text()
+    (DOCS / "performance_tried.md").write_text("## What was tried and did not pay\n\nNothing yet.\n")
+    report("--render", "--quire", "/nonexistent")
+    assert (DOCS / "performance.md").read_text() == first + "\n## What was tried and did not pay\n\nNothing yet.\n"
+    assert "no measurements" in report("--render", "--models", "other", code=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main("perf_report"))

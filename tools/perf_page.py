@@ -1,0 +1,211 @@
+"""docs/performance.md from measurements of tools/perf_report: tables, and the roofline of each model as SVG."""
+import math
+import pathlib
+
+PHASES = {"prefill": "#c2410c", "decode": "#0a66c2"}
+# A kernel counts as limited by what it uses at least this much of.
+MOST = 0.6
+# A dispatch shorter than this many of the shortest costs about as much to start as to run.
+SHORT_TIMES = 2
+
+
+def short_name(model):
+    return pathlib.Path(model).name.removesuffix(".gguf").replace(" ", "_")
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def result_of(report, phase, **wanted):
+    for result in report["results"]:
+        if result["phase"] == phase and all(result[key] == value for key, value in wanted.items()):
+            return result
+    return None
+
+
+def spread(result):
+    return f"{result['median_tok_s']:.1f} (±{50 * result['spread']:.0f} %)"
+
+
+def speed_part(data, common):
+    """Beside the peers, where they were measured."""
+    peers = data["peers"]
+    head = ["tok/s", "Quire"]
+    for which, name in (("vulkan", "llama.cpp, Vulkan"), ("cpu", "llama.cpp, CPU")):
+        if which in peers:
+            head += [name, "ratio"]
+    short, long = common["prompts"]
+    wanted = [("decode", common["generated"], f"0,{common['generated']}"), ("prefill", short, f"{short},0"), ("prefill", long, f"{long},0")]
+    rows = []
+    for phase, tokens, key in wanted:
+        result = result_of(data["main"], phase, tokens=tokens)
+        if result is None:
+            continue
+        row = [f"{phase} {tokens}", spread(result)]
+        for which in ("vulkan", "cpu"):
+            if which in peers:
+                rate = peers[which].get(key)
+                row += [f"{rate:.1f}", f"{result['median_tok_s'] / rate:.2f}"] if rate else ["not measured", ""]
+        rows.append(row)
+    others = [result for result in data["main"]["results"] if (result["phase"], result["tokens"]) not in [(phase, tokens) for phase, tokens, _ in wanted]]
+    rows += [[f"{result['phase']} {result['tokens']}", spread(result)] + [""] * (len(head) - 2) for result in others]
+    return table(head, rows)
+
+
+def depth_part(data):
+    report = data.get("depths")
+    if report is None:
+        return ""
+    rows, first = [], report["results"][0]
+    for result in report["results"]:
+        per_token_ms = result["wall_us"] / result["tokens"] / 1000
+        attention = [row for row in result["kernels"] if row["kernel"] == "attend_decode"]
+        row = [str(result["depth"]), spread(result), f"{per_token_ms:.2f}"]
+        added = per_token_ms - first["wall_us"] / first["tokens"] / 1000
+        row.append(f"{1000 * added / result['depth']:.2f}" if result["depth"] else "")
+        row += [f"{attention[0]['gmac_s']:.1f}", f"{100 * attention[0]['copy_share']:.0f} %"] if attention else ["", ""]
+        rows.append(row)
+    text = table(["depth", "decode, tok/s", "ms a token", "µs added a token of context", "attention, GMAC/s", "of copy bandwidth"], rows)
+    return f"### By context depth\n\n`{report['command']}`\n\n{text}\n"
+
+
+def sequences_part(data):
+    report = data["sequences"]
+    one = report["results"][0]["median_tok_s"]
+    rows = [[str(r["sequences"]), spread(r), f"{r['median_tok_s'] / one:.2f}"] for r in report["results"]]
+    return f"### Sequences decoded together\n\n`{report['command']}`\n\n{table(['sequences', 'decode, tok/s of all', 'of one'], rows)}\n"
+
+
+def pages_part(data):
+    report = data["pages"]
+    rows = []
+    for kv in data["formats"]:
+        prefill, decode = (result_of(report, phase, kv_k=kv) for phase in ("prefill", "decode"))
+        base = result_of(report, "decode", kv_k=data["formats"][0])
+        rows.append([kv, spread(prefill), spread(decode), f"{decode['median_tok_s'] / base['median_tok_s']:.2f}"])
+    text = table(["pages", "prefill 64, tok/s", "decode, tok/s", f"decode of {data['formats'][0]}"], rows)
+    return f"### Page formats at depth {report['results'][0]['depth']}\n\n`{report['command']}`\n\n{text}\n"
+
+
+def cache_part(data):
+    report = data["no_cache"]
+    result = report["no_cache"]
+    rows = [[str(r["generated"]), f"{r['with_s']:.2f}", f"{r['without_s']:.1f}", f"{r['ratio']:.1f}", f"{r['measured']} of {r['generated']}", f"{r['equal']} of {r['checked']}"]
+            for r in result["lengths"]]
+    text = table(["generated tokens", "with the cache, s", "without, s", "ratio", "positions measured", "tokens equal"], rows)
+    note = " Between measured positions, time without the cache is interpolated." if result["interpolated"] else ""
+    plot = f"performance_{short_name(data['model'])}_cache.svg"
+    return (f"### With and without the cache\n\n`{report['command']}`\n\nAfter a prompt of {result['prompt']} tokens; without the cache, each token is computed from its whole "
+            f"prefix with the kernels of prompts.{note} Tokens are compared where the two best logits are at least {result['margin']} apart.\n\n{text}\n"
+            f"![seconds over generated tokens, with and without the cache]({plot})\n\n")
+
+
+def fastest_gmac_s(report):
+    return max(row["gmac_s"] for result in report["results"] for row in result.get("kernels", []))
+
+
+def us_each(row):
+    return row["us"] / row["dispatches"]
+
+
+def limit_of(row, fastest, shortest_us):
+    memory, arithmetic = row["copy_share"], row["gmac_s"] / fastest
+    if memory >= MOST and memory >= arithmetic:
+        return "memory"
+    if arithmetic >= MOST:
+        return "arithmetic"
+    if us_each(row) < SHORT_TIMES * shortest_us:
+        return "its start: too little work a dispatch"
+    return f"neither: {100 * memory:.0f} % of copies, {100 * arithmetic:.0f} % of the fastest kernel's arithmetic"
+
+
+def kernel_name(row):
+    return row["kernel"] + (f" {row['weight']}" if row["weight"] else "")
+
+
+def kernels_part(data, result):
+    fastest = fastest_gmac_s(data["main"])
+    shortest_us = min(us_each(row) for other in data["main"]["results"] for row in other["kernels"])
+    rows = []
+    for row in result["kernels"]:
+        rows.append([kernel_name(row), str(row["dispatches"]), f"{us_each(row):.1f}", f"{100 * row['us'] / result['gpu_us']:.1f} %",
+                     f"{row['moved_bytes'] / 1e6:.1f}", f"{row['gb_s']:.2f}", f"{100 * row['copy_share']:.0f} %", f"{row['gmac_s']:.1f}", limit_of(row, fastest, shortest_us)])
+    text = table(["kernel", "dispatches", "µs each", "of kernel time", "MB moved", "GB/s", "of copy", "GMAC/s", "limited by"], rows)
+    outside = 100 * result["outside_us"] / result["timed_wall_us"]
+    return (f"#### {result['phase']} of {result['tokens']} tokens\n\nWith timestamps on the run took {result['timed_wall_us'] / 1000:.1f} ms, and its kernels {result['gpu_us'] / 1000:.1f} ms: "
+            f"{outside:.1f} % lie outside. Without timestamps {result['wall_us'] / 1000:.1f} ms, of which the calling thread used the processor for "
+            f"{100 * result['host_cpu_us'] / result['wall_us']:.1f} %.\n\n{text}\n")
+
+
+def roofline_svg(data):
+    """GMAC/s over multiply-accumulates a byte, both logarithmic; the roofs are the copy bandwidth and the fastest kernel's arithmetic."""
+    report = data["main"]
+    shown = [result_of(report, "decode"), max((r for r in report["results"] if r["phase"] == "prefill"), key=lambda r: r["tokens"])]
+    points = [(result["phase"], row, row["multiply_adds"] / row["moved_bytes"], row["gmac_s"], row["us"] / result["gpu_us"])
+              for result in shown for row in result["kernels"] if row["multiply_adds"] > 0]
+    fastest, copy = fastest_gmac_s(report), report["copy_gb_s"]
+    width, height, left, right, top, bottom = 860, 440, 60, 290, 44, 50
+    x_low, x_high = (10 ** f(math.log10(value)) for f, value in ((math.floor, min(p[2] for p in points)), (math.ceil, max(p[2] for p in points) * 1.01)))
+    y_low, y_high = (10 ** f(math.log10(value)) for f, value in ((math.floor, min(p[3] for p in points)), (math.ceil, fastest * 1.01)))
+    x = lambda value: left + (width - left - right) * math.log(value / x_low) / math.log(x_high / x_low)
+    y = lambda value: height - bottom - (height - top - bottom) * math.log(value / y_low) / math.log(y_high / y_low)
+    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+           '<style>.grid{stroke:#ddd}.roof{stroke:#222;stroke-width:2;fill:none}text{fill:#222}.inside{fill:#fff;text-anchor:middle;font-size:10px}</style>',
+           f'<rect width="{width}" height="{height}" fill="#fff"/>',
+           f'<text x="{left}" y="20" font-size="14">{report["model_name"] or short_name(data["model"])}: kernels on {report["device"]}</text>']
+    decade = lambda low, high: [10 ** e for e in range(round(math.log10(low)), round(math.log10(high)) + 1)]
+    for value in decade(x_low, x_high):
+        svg.append(f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top}" y2="{height - bottom}"/><text x="{x(value):.1f}" y="{height - bottom + 16}" text-anchor="middle">{value:g}</text>')
+    for value in decade(y_low, y_high):
+        svg.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y(value):.1f}" y2="{y(value):.1f}"/><text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
+    svg.append(f'<text x="{(left + width - right) / 2}" y="{height - 12}" text-anchor="middle">multiply-accumulates a byte moved</text><text x="12" y="{top - 8}">GMAC/s</text>')
+    ridge = min(max(fastest / copy, x_low), x_high)
+    start = max(x_low, y_low / copy)
+    svg.append(f'<polyline class="roof" points="{x(start):.1f},{y(min(max(copy * start, y_low), fastest)):.1f} {x(ridge):.1f},{y(fastest):.1f} {x(x_high):.1f},{y(fastest):.1f}"/>')
+    legend_x, legend_y = width - right + 16, top + 4
+    svg.append(f'<text x="{legend_x}" y="{legend_y}">roofs: copies {copy:.1f} GB/s, fastest {fastest:.0f} GMAC/s</text>')
+    for index, (phase, row, intensity, rate, share) in enumerate(sorted(points, key=lambda p: -p[4]), 1):
+        radius = 7 + 14 * math.sqrt(share)
+        svg.append(f'<circle cx="{x(intensity):.1f}" cy="{y(rate):.1f}" r="{radius:.1f}" fill="{PHASES[phase]}" fill-opacity="0.75"/>'
+                   f'<text class="inside" x="{x(intensity):.1f}" y="{y(rate) + 4:.1f}">{index}</text>')
+        svg.append(f'<text x="{legend_x}" y="{legend_y + 18 * index}" style="fill:{PHASES[phase]}">{index}  {phase}: {kernel_name(row)}, {100 * share:.0f} %</text>')
+    return "\n".join(svg) + "\n</svg>\n"
+
+
+def model_part(data, docs, common):
+    report = data["main"]
+    name = short_name(data["model"])
+    (docs / f"performance_{name}_roofline.svg").write_text(roofline_svg(data))
+    machine = data["machine"]
+    text = f"## {report['model_name'] or name} (`{name}`)\n\n"
+    text += table(["measured", ""], [
+        ["device, driver", f"{report['device']}, {report['driver']}"],
+        ["machine", f"{machine['processor']}, {machine['cpus']} processors, {machine['system']}; load {machine['load']} when it began"],
+        ["date, build", f"{report['date']}, commit {data['commit']}, {report['build']}"],
+        ["variants", f"`{report['variants']}`"],
+        ["copies on the device", f"{report['copy_gb_s']:.1f} GB/s, bytes read and written together"],
+    ]) + "\n"
+    text += f"### Speed\n\n`{report['command']}`\n\n{speed_part(data, common)}\n"
+    text += depth_part(data) + sequences_part(data) + pages_part(data) + cache_part(data)
+    text += f"### Where the time goes, and what limits each kernel\n\n![roofline of the kernels](performance_{name}_roofline.svg)\n\n"
+    text += "Circles are as large as a kernel's share of its phase. A kernel counts as limited by memory or arithmetic if it reaches " \
+            f"{100 * MOST:.0f} % of the copy bandwidth or of the fastest kernel's arithmetic, else by its start if it takes less than twice as long as the shortest of all dispatches.\n\n"
+    shown = [result_of(report, "decode"), *(r for r in report["results"] if r["phase"] == "prefill" and r["tokens"] in common["prompts"])]
+    return text + "".join(kernels_part(data, result) for result in shown)
+
+
+def write(models, docs, common, today):
+    """Writes the page and returns its path. Each of `models` is one file of tools/perf_report's measurements."""
+    page = docs / "performance.md"
+    text = (f"# Performance\n\nMade by `tools/perf_report{' --short' if any(m['short'] for m in models) else ''}` on {today}; do not edit. Every figure is a median after a warm-up, "
+            "with half the distance between the slowest and the fastest run beside it, and stands under the command that made it. Peers ran in the minutes between, "
+            "with the same file and number of threads. Kernels moved the bytes that their shapes say: bytes that caches served twice count twice, so that a share of the copy "
+            "bandwidth can exceed 100 %, also where copies use fewer processors than kernels do.\n\n")
+    text += "\n".join(model_part(data, docs, common) for data in models)
+    tried = docs / "performance_tried.md"
+    if tried.is_file():
+        text += "\n" + tried.read_text()
+    page.write_text(text)
+    return page
