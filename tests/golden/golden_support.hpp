@@ -28,7 +28,14 @@ inline std::filesystem::path folder(const char* variable, const char* built_in) 
   return given != nullptr && *given != '\0' ? given : built_in;
 }
 inline const std::filesystem::path kGoldens = folder("QUIRE_GOLDENS_DIR", QUIRE_GOLDENS_DIR);
-inline const std::filesystem::path kSmolLm2 = folder("QUIRE_MODEL_DIR", QUIRE_MODEL_DIR) / "SmolLM2-135M-Instruct.Q4_1.gguf";
+inline const std::filesystem::path kModels = folder("QUIRE_MODEL_DIR", QUIRE_MODEL_DIR);
+
+struct GoldenModel {
+  std::string name;              ///< in the goldens
+  std::filesystem::path path;
+};
+inline const GoldenModel kSmolLm2{"smollm2", kModels / "SmolLM2-135M-Instruct.Q4_1.gguf"};
+inline const GoldenModel kGemma3{"gemma3", kModels / "gemma-3-270m-q4_k_m.gguf"};
 
 /// False, with a visible line, when a file this test needs is missing.
 inline bool have(const char* test, const std::filesystem::path& path) {
@@ -36,6 +43,7 @@ inline bool have(const char* test, const std::filesystem::path& path) {
   std::printf("SKIP %s: %s is missing\n", test, path.c_str());
   return false;
 }
+inline bool have(const char* test, const GoldenModel& model) { return have(test, model.path); }
 
 inline std::vector<nlohmann::json> read_lines(const std::filesystem::path& path) {
   std::vector<nlohmann::json> rows;
@@ -65,10 +73,12 @@ inline void require_ok(const Status& status) {
 /// One device with the real model on it; validation is on and one message fails the test.
 class ModelUnderTest {
  public:
-  explicit ModelUnderTest(const ModelOptions& options = {}, const std::function<void(DeviceOptions&)>& adjust = {}) : fixture_(adjust) {
-    std::shared_ptr<ByteSource> file = require_ok(FileSource::open(kSmolLm2.string()));
+  explicit ModelUnderTest(const GoldenModel& golden, const ModelOptions& options = {}, const std::function<void(DeviceOptions&)>& adjust = {})
+      : fixture_(adjust) {
+    std::shared_ptr<ByteSource> file = require_ok(FileSource::open(golden.path.string()));
     model = require_ok(Model::open(fixture_.device(), std::move(file), options));
   }
+  Device& device() { return fixture_.device(); }
   std::unique_ptr<Session> session(SessionOptions options = {}) { return require_ok(Session::create(*model, options)); }
 
  private:
