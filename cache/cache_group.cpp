@@ -54,4 +54,6 @@ uint32_t held_pages(const CacheGroup& group, uint32_t length) {
   return count > first ? count - first : 0;
 }
 
+uint32_t most_held_pages(const CacheGroup& group) { return group.window == 0 ? 0 : ceil_div(group.window, group.tokens_per_page) + 1; }
+
 }  // namespace quire

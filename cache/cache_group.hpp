@@ -46,7 +46,9 @@ Status check_cache_group(const CacheGroup& group);
 /// the next query.
 uint32_t page_count(const CacheGroup& group, uint32_t length);
 uint32_t first_held_page(const CacheGroup& group, uint32_t length);
-/// page_count - first_held_page: at most ceil(window / tokens_per_page) + 1 if there is a window.
+/// page_count - first_held_page: at most most_held_pages if there is a window.
 uint32_t held_pages(const CacheGroup& group, uint32_t length);
+/// ceil(window / tokens_per_page) + 1: what a sequence of any length holds between steps. 0: no window, so no bound.
+uint32_t most_held_pages(const CacheGroup& group);
 
 }  // namespace quire

@@ -70,6 +70,10 @@ Status KvCache::State::check_prefix(const Timeline& timeline, uint32_t length) c
   if (length > timeline.length) {
     return make_error(Code::invalid_argument, "%u slots are asked for, the sequence has %u", length, timeline.length);
   }
+  return check_window_prefix(timeline, length);
+}
+
+Status KvCache::State::check_window_prefix(const Timeline& timeline, uint32_t length) const {
   for (uint32_t g = 0; g < groups.size(); ++g) {
     const uint32_t needed = first_held_page(groups[g], length);
     const uint32_t held = first_held_page(groups[g], timeline.length);
@@ -224,6 +228,11 @@ Status KvCache::truncate(SeqId seq, uint32_t length, uint64_t timeline_value) {
   }
   timeline->length = length;
   return {};
+}
+
+bool KvCache::holds_prefix(SeqId seq, uint32_t length) const {
+  const Timeline* timeline = state_->find(seq);
+  return timeline != nullptr && length <= timeline->length && state_->check_window_prefix(*timeline, length).ok();
 }
 
 uint32_t KvCache::length(SeqId seq) const {

@@ -45,6 +45,12 @@ struct GroupMemory {
   uint64_t in_use_bytes = 0;       ///< of the pages in use
 };
 
+/// What one sequence holds in one group.
+struct HeldPages {
+  uint32_t count = 0;
+  uint64_t size_bytes = 0;
+};
+
 struct CacheMemory {
   uint64_t slab_bytes = 0;         ///< what the budget counts
   uint64_t in_use_bytes = 0;
@@ -86,9 +92,11 @@ class KvCache {
   /// Undoes reserve without commit (a step that failed), whether or not its encoder was submitted. `timeline_value` is the last one that may use the
   /// reserved pages; 0 if the encoder was dropped.
   void cancel(SeqId seq, uint64_t timeline_value);
-  /// Forgets slots [length, old length). On error: invalid_argument (longer than now, or a windowed group no longer holds what is needed), busy
-  /// (between reserve and commit); unchanged.
+  /// Forgets slots [length, old length). On error: invalid_argument (longer than now, or not holds_prefix(seq, length)), busy (between reserve and
+  /// commit); unchanged.
   Status truncate(SeqId seq, uint32_t length, uint64_t timeline_value);
+  /// Whether every group still has the pages of a sequence of `length` slots: a window that moved on has given some back.
+  bool holds_prefix(SeqId seq, uint32_t length) const;
   /// 0 for an unknown sequence.
   uint32_t length(SeqId seq) const;
 
@@ -107,6 +115,8 @@ class KvCache {
   /// Gives back pages and slabs whose timeline value is reached.
   void collect(uint64_t completed_value);
   CacheMemory memory() const;
+  /// Nothing for an unknown sequence or group.
+  HeldPages held(SeqId seq, uint32_t group) const;
   /// Recomputes every invariant (cache/README.md) from scratch. On error: internal, naming the first broken one.
   Status check() const;
 

@@ -2,7 +2,6 @@
 #include <cinttypes>
 
 #include "cache/kv_cache_state.hpp"
-#include "engine/base/checked.hpp"
 
 namespace quire {
 namespace {
@@ -31,7 +30,7 @@ Status count_holder(const GroupPools& pools, const TablePage& entry, HolderCount
 
 Status check_window(const CacheGroup& group, const Timeline& timeline) {
   if (group.window == 0) return {};
-  const uint32_t bound = ceil_div(group.window, group.tokens_per_page) + 1;
+  const uint32_t bound = most_held_pages(group);
   const uint32_t held = held_pages(group, timeline.length);
   if (held > bound) return make_error(Code::internal, "a window of %u slots holds %u pages, %u are allowed", group.window, held, bound);
   return {};
@@ -92,6 +91,16 @@ CacheMemory KvCache::memory() const {
     for (const GroupTimeline& of_group : timeline.groups) memory.table_bytes += of_group.table.buffer_bytes();
   }
   return memory;
+}
+
+HeldPages KvCache::held(SeqId seq, uint32_t group) const {
+  HeldPages held;
+  for (const TablePage& entry : pages(seq, group)) {
+    if (entry.page == PageId::none) continue;
+    ++held.count;
+    held.size_bytes += state_->pool_of(group, entry).page_bytes();
+  }
+  return held;
 }
 
 Status KvCache::check() const {

@@ -61,6 +61,8 @@ struct KvCache::State {
   Status set_formats(Timeline& timeline, std::span<const PageFormats> formats);
   /// The first `length` slots must be held in every group. On error: invalid_argument, busy.
   Status check_prefix(const Timeline& timeline, uint32_t length) const;
+  /// The part of it that is about windows. On error: invalid_argument.
+  Status check_window_prefix(const Timeline& timeline, uint32_t length) const;
   /// Takes what `group` needs for `new_length` slots. On error `reservation` holds what was taken before.
   Status take_pages(const Timeline& timeline, uint32_t group, uint32_t new_length, Reservation& reservation);
   /// Records what the taken pages hold before the step writes to them.

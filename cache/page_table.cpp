@@ -42,10 +42,14 @@ PageEntry PageTable::entry(uint32_t index) const {
   return {pages_[index].address, pages_[index].formats.word(), 0};
 }
 
+uint64_t PageTable::bytes_for(uint32_t entry_count) {
+  if (entry_count == 0) return 0;
+  return std::bit_ceil(uint64_t{std::max(entry_count, kFirstEntryCount)}) * sizeof(PageEntry);
+}
+
 Result<Buffer> PageTable::grown_buffer(Device& device, uint32_t entry_count) const {
   if (uint64_t{entry_count} * sizeof(PageEntry) <= buffer_bytes()) return Buffer();
-  const uint64_t capacity = std::bit_ceil(uint64_t{std::max(entry_count, kFirstEntryCount)});
-  return device.create_buffer(capacity * sizeof(PageEntry), BufferUse::device, "page table");
+  return device.create_buffer(bytes_for(entry_count), BufferUse::device, "page table");
 }
 
 void PageTable::adopt(Buffer buffer) {

@@ -35,6 +35,8 @@ class PageTable {
   /// Requires: size <= size().
   void shrink(uint32_t size);
 
+  /// Bytes of the buffer of a table that has grown to `entry_count` entries.
+  static uint64_t bytes_for(uint32_t entry_count);
   /// A buffer with room for `entry_count` entries, or an empty one if the present buffer has it. Changes nothing: adopt() does.
   Result<Buffer> grown_buffer(Device& device, uint32_t entry_count) const;
   /// Takes what grown_buffer gave; the old buffer is retired. An empty `buffer` changes nothing.

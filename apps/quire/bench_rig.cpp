@@ -51,21 +51,15 @@ Outcome BenchRig::append(size_t sequence, const uint32_t* tokens, size_t count, 
 }
 
 Outcome BenchRig::go_to_depth(uint32_t depth) {
-  bool pending = false;
   for (size_t s = 0; s < handles_.size(); ++s) {
     quire_session_counts counts = quire_cpp::sized<quire_session_counts>();
     QUIRE_APP_TRY(check(s, quire_session_get_counts(handles_[s], &counts)));
-    uint32_t kept = std::min(counts.tokens, depth);
-    // Where windowed layers have given back what the shorter timeline needs, all of it is computed again.
-    if (counts.tokens > depth && quire_session_truncate(handles_[s], depth) != QUIRE_OK) {
-      QUIRE_APP_TRY(check(s, quire_session_reset(handles_[s])));
-      kept = 0;
-    }
-    if (kept == depth) continue;
-    QUIRE_APP_TRY(append(s, prompts_[s].data() + kept, depth - kept, QUIRE_PHASE_PROMPT));
-    pending = true;
+    const uint32_t kept = std::min(counts.tokens, depth);
+    if (counts.tokens > depth) QUIRE_APP_TRY(check(s, quire_session_truncate(handles_[s], depth)));
+    if (kept < depth) QUIRE_APP_TRY(append(s, prompts_[s].data() + kept, depth - kept, QUIRE_PHASE_PROMPT));
   }
-  return pending ? run_all() : Outcome{};
+  // What stays may have to be computed again, where a window gave it back: here, and not while something is measured.
+  return run_all();
 }
 
 Outcome BenchRig::prefill() {

@@ -106,7 +106,7 @@ class Chat {
     static_cast<void>(quire_model_memory_used(model_.get(), &memory));
     const quire_session_counts now = counts();
     say(std::to_string(now.tokens) + " tokens in the conversation, room for " + std::to_string(now.context_left) + " more; KV " +
-        std::to_string(memory.pages_used) + " pages, " + std::to_string(memory.page_bytes_used) + " bytes in use of " +
+        groups_text(session_groups(model_, session_)) + ", " + std::to_string(memory.page_bytes_used) + " bytes in use of " +
         std::to_string(memory.slab_bytes) + " taken, " + std::to_string(now.page_bytes_per_token) + " bytes per token; weights " +
         std::to_string(memory.weight_bytes) + " bytes");
     return {};

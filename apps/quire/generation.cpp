@@ -129,6 +129,36 @@ const char* stop_name(Stop stop) {
   return "interrupted";
 }
 
+Json group_json(const quire_cache_group& group) {
+  return {{"layers", group.layers},
+          {"window", group.window},
+          {"tokens_per_page", group.tokens_per_page},
+          {"most_pages", group.most_pages},
+          {"pages", group.pages},
+          {"bytes", group.page_bytes},
+          {"bytes_per_token", group.page_bytes_per_token}};
+}
+
+Json session_groups(const quire_cpp::Model& model, const quire_cpp::Session& session) {
+  Json groups = Json::array();
+  for (size_t i = 0; i < quire_model_group_count(model.get()); ++i) {
+    quire_cache_group group = quire_cpp::sized<quire_cache_group>();
+    if (quire_session_get_group(session.get(), i, &group) == QUIRE_OK) groups.push_back(group_json(group));
+  }
+  return groups;
+}
+
+std::string groups_text(const Json& groups) {
+  std::string text;
+  for (const Json& group : groups) {
+    text += text.empty() ? "" : ", ";
+    text += std::to_string(group["pages"].get<uint64_t>()) + (text.empty() ? " pages" : "");
+    if (groups.size() > 1) text += " in " + std::to_string(group["layers"].get<uint32_t>()) + " layers";
+    if (group["window"] != 0) text += " that see " + std::to_string(group["window"].get<uint32_t>()) + " tokens";
+  }
+  return text;
+}
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 Outcome generate(const quire_cpp::Model& model, const quire_cpp::Session& session, const std::vector<uint32_t>& prompt,
@@ -153,9 +183,9 @@ std::string closing_line(const quire_cpp::Model& model, const quire_cpp::Session
   const Usage used = usage(model, session);
   char line[400];
   std::snprintf(line, sizeof line,
-                "prompt %u tokens, %.1f tok/s; generated %zu tokens, %.1f tok/s (%s); load %.2f s, first token %.2f s; KV %llu pages, %s, %llu bytes per token",
+                "prompt %u tokens, %.1f tok/s; generated %zu tokens, %.1f tok/s (%s); load %.2f s, first token %.2f s; KV %s, %s, %llu bytes per token",
                 answer.prompt_tokens, answer.prompt_tok_s(), answer.tokens.size(), answer.generated_tok_s(), stop_name(answer.stop), load_s, answer.prompt_s,
-                static_cast<unsigned long long>(used.model.pages_used), format_bytes(used.model.page_bytes_used).c_str(),
+                groups_text(session_groups(model, session)).c_str(), format_bytes(used.model.page_bytes_used).c_str(),
                 static_cast<unsigned long long>(used.session.page_bytes_per_token));
   return line;
 }
@@ -173,7 +203,8 @@ Json answer_json(const quire_cpp::Model& model, const quire_cpp::Session& sessio
           {"time_to_first_token_s", answer.prompt_s},
           {"kv_pages", used.model.pages_used},
           {"kv_bytes", used.model.page_bytes_used},
-          {"kv_bytes_per_token", used.session.page_bytes_per_token}};
+          {"kv_bytes_per_token", used.session.page_bytes_per_token},
+          {"kv_groups", session_groups(model, session)}};
 }
 
 Outcome print_json(const Json& value) { return write_out(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"); }

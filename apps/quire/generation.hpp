@@ -52,6 +52,13 @@ struct GenerationOptions {
 Outcome generate(const quire_cpp::Model& model, const quire_cpp::Session& session, const std::vector<uint32_t>& prompt,
                  const GenerationOptions& options, Answer& answer);
 
+/// A report on one cache group: of a file's session to come, of a session, or of a model's sessions.
+Json group_json(const quire_cache_group& group);
+/// The groups of a session.
+Json session_groups(const quire_cpp::Model& model, const quire_cpp::Session& session);
+/// As "2 pages in 3 layers, 9 in 15 that see 512 tokens"; one group: "2 pages".
+std::string groups_text(const Json& groups);
+
 /// The line after an answer: tokens, speeds, time to first token, pages and bytes.
 std::string closing_line(const quire_cpp::Model& model, const quire_cpp::Session& session, const Answer& answer, double load_s);
 Json answer_json(const quire_cpp::Model& model, const quire_cpp::Session& session, const Answer& answer, double load_s);

@@ -49,6 +49,24 @@ std::string one_line(std::string text) {
   return text.size() > kLongest ? text.substr(0, kLongest) + "..." : text;
 }
 
+std::string readable_group(const Json& group) {
+  const auto number = [&group](const char* key) { return std::to_string(group[key].get<uint64_t>()); };
+  std::string text = "  kv of " + number("layers") + " layers";
+  text += group["window"] == 0 ? " that see all tokens" : " that see " + number("window") + " tokens";
+  text = padded(text, 46) + number("bytes") + ": " + number("pages") + " pages of " + number("tokens_per_page") + " tokens, " +
+         number("bytes_per_token") + " bytes per token";
+  return text + (group["most_pages"] == 0 ? "" : "; never more than " + number("most_pages") + " pages between steps") + "\n";
+}
+
+Json predicted_groups(const quire_cpp::File& file, uint32_t context_length, quire_page_format k, quire_page_format v, uint32_t count) {
+  Json groups = Json::array();
+  for (uint32_t i = 0; i < count; ++i) {
+    quire_cache_group group = quire_cpp::sized<quire_cache_group>();
+    if (quire_file_predict_group(file.get(), context_length, k, v, i, &group) == QUIRE_OK) groups.push_back(group_json(group));
+  }
+  return groups;
+}
+
 std::string readable(const Json& report) {
   std::string text = "metadata\n";
   for (const auto& entry : report["metadata"])
@@ -62,6 +80,7 @@ std::string readable(const Json& report) {
     text += "bytes on " + report["device"].get<std::string>() + "\n";
     for (const auto& [name, value] : report["bytes"].items()) text += "  " + padded(name, 44) + std::to_string(value.get<uint64_t>()) + "\n";
   }
+  for (const auto& group : report.value("kv_groups", Json::array())) text += readable_group(group);
   return text + "verdict: " + report["verdict"].get<std::string>() + "\n";
 }
 
@@ -95,7 +114,8 @@ Outcome inspect(const InspectFlags& flags) {
   quire_prediction prediction = quire_cpp::sized<quire_prediction>();
   const quire_status status = quire_file_predict(file.get(), flags.model.context_length, k, v, &prediction);
   report["device"] = device.name;
-  if (status == QUIRE_OK || status == QUIRE_OUT_OF_DEVICE_MEMORY)
+  if (status == QUIRE_OK || status == QUIRE_OUT_OF_DEVICE_MEMORY) {
+    report["kv_groups"] = predicted_groups(file, flags.model.context_length, k, v, prediction.group_count);
     report["bytes"] = {{"weights", prediction.weight_bytes},
                        {"scratch", prediction.scratch_bytes},
                        {"tables", prediction.table_bytes},
@@ -104,6 +124,7 @@ Outcome inspect(const InspectFlags& flags) {
                        {"kv_for_context_of_" + std::to_string(prediction.context_length), prediction.page_bytes},
                        {"total", prediction.weight_bytes + prediction.scratch_bytes + prediction.table_bytes + prediction.session_bytes +
                                      prediction.page_bytes}};
+  }
   Outcome verdict = refusal;
   if (status != QUIRE_OK) verdict = failure(status, Doing::model, quire_file_last_error(file.get()));
   report["runs"] = verdict.ok();

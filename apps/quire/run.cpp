@@ -45,6 +45,7 @@ Outcome prompt_tokens(const quire_cpp::Model& model, const RunFlags& flags, cons
     if (status == QUIRE_UNSUPPORTED) return unknown_template(model);
     if (status == QUIRE_OK) return {};
     if (status != QUIRE_NOT_FOUND) return failure(status, Doing::generation, quire_model_last_error(model.get()));
+    if (!flags.system.empty()) return failure(kExitUsage, "--system needs a chat template, and the model has none; --chat-template NAME chooses one");
     say(std::string("the text is continued without a chat template: ") + quire_model_last_error(model.get()) + "; --chat-template NAME chooses one");
   }
   prompt.answer = AnswerText::continues_prompt;

@@ -39,6 +39,11 @@ Result<std::shared_ptr<ByteSource>> open_source(const quire_source* source);
 /// On error: invalid_argument (a value that names no format).
 Result<PageFormats> page_formats(quire_page_format k, quire_page_format v);
 
+/// All but the pages held.
+quire_cache_group describe_group(const CacheGroup& group);
+/// On error: invalid_argument.
+Status check_group_index(size_t index, size_t count);
+
 }  // namespace quire::api
 
 struct quire_engine {

@@ -94,16 +94,29 @@ quire_status quire_model_get_info(quire_model* model, quire_model_info* info) {
 quire_status quire_model_memory_used(quire_model* model, quire_model_memory* memory) {
   if (model == nullptr) return QUIRE_INVALID_ARGUMENT;
   return guarded(model->error, [&] {
-    const CacheMemory cache = model->model->cache_memory();
-    const MemoryPrediction fixed = model->model->memory_prediction(model->model->context_length(), {});
+    const ModelMemory used = model->model->memory();
     quire_model_memory out{};
-    out.weight_bytes = fixed.weight_bytes;
-    out.scratch_bytes = fixed.scratch_bytes;
-    out.slab_bytes = cache.slab_bytes;
-    out.pages_used = cache.pages_in_use;
-    out.page_bytes_used = cache.in_use_bytes;
-    out.table_bytes = fixed.table_bytes + cache.table_bytes;
+    out.weight_bytes = used.weight_bytes;
+    out.scratch_bytes = used.scratch_bytes;
+    out.slab_bytes = used.cache.slab_bytes;
+    out.pages_used = used.cache.pages_in_use;
+    out.page_bytes_used = used.cache.in_use_bytes;
+    out.table_bytes = used.table_bytes + used.cache.table_bytes;
     return write_struct(memory, out, "quire_model_memory");
+  });
+}
+
+size_t quire_model_group_count(const quire_model* model) { return model != nullptr ? model->model->cache_groups().size() : 0; }
+
+quire_status quire_model_get_group(quire_model* model, size_t index, quire_cache_group* group) {
+  if (model == nullptr) return QUIRE_INVALID_ARGUMENT;
+  return guarded(model->error, [&]() -> Status {
+    QUIRE_TRY(check_group_index(index, model->model->cache_groups().size()));
+    const GroupMemory used = model->model->cache_memory().groups[index];
+    quire_cache_group out = describe_group(model->model->cache_groups()[index]);
+    out.pages = used.pages.pages_in_use;
+    out.page_bytes = used.in_use_bytes;
+    return write_struct(group, out, "quire_cache_group");
   });
 }
 

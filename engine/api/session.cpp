@@ -131,6 +131,20 @@ quire_status quire_session_get_counts(quire_session* session, quire_session_coun
   });
 }
 
+quire_status quire_session_get_group(quire_session* session, size_t index, quire_cache_group* group) {
+  if (session == nullptr) return QUIRE_INVALID_ARGUMENT;
+  return guarded(session->error, [&]() -> Status {
+    const Model& model = *session->model.model;
+    QUIRE_TRY(check_group_index(index, model.cache_groups().size()));
+    const HeldPages held = session->session->held_pages(static_cast<uint32_t>(index));
+    quire_cache_group out = describe_group(model.cache_groups()[index]);
+    out.pages = held.count;
+    out.page_bytes = held.size_bytes;
+    out.page_bytes_per_token = model.memory_prediction(0, session->formats).groups[index].page_bytes / out.tokens_per_page;
+    return write_struct(group, out, "quire_cache_group");
+  });
+}
+
 quire_status quire_session_get_tokens(quire_session* session, uint32_t* tokens, size_t capacity, size_t* count) {
   if (session == nullptr) return QUIRE_INVALID_ARGUMENT;
   return guarded(session->error, [&] { return write_array(session->session->tokens(), tokens, capacity, count); });

@@ -35,6 +35,20 @@ Result<PageFormats> page_formats(quire_page_format k, quire_page_format v) {
   return formats;
 }
 
+quire_cache_group describe_group(const CacheGroup& group) {
+  quire_cache_group out{};
+  out.layers = static_cast<uint32_t>(group.layers.size());
+  out.window = group.window;
+  out.tokens_per_page = group.tokens_per_page;
+  out.most_pages = most_held_pages(group);
+  return out;
+}
+
+Status check_group_index(size_t index, size_t count) {
+  if (index < count) return {};
+  return make_error(Code::invalid_argument, "cache group %zu is outside the model's %zu", index, count);
+}
+
 }  // namespace quire::api
 
 namespace {
@@ -52,7 +66,20 @@ quire_prediction prediction_value(const MemoryPrediction& prediction, uint32_t c
   out.page_bytes_per_token = prediction.page_bytes_per_token;
   out.page_bytes = prediction.page_bytes_for_context;
   out.context_length = context;
+  out.group_count = static_cast<uint32_t>(prediction.groups.size());
   return out;
+}
+
+/// `context` 0 becomes what the model was trained for.
+Result<MemoryPrediction> predict(const quire_file& file, uint32_t& context, quire_page_format k_format, quire_page_format v_format) {
+  QUIRE_ASSIGN(const PageFormats formats, page_formats(k_format, v_format));
+  QUIRE_ASSIGN(const Hyperparameters hyper, read_hyperparameters(file.gguf));
+  if (context == 0) context = hyper.context_length;
+  ModelOptions options;
+  options.context_length = context;
+  QUIRE_ASSIGN(MemoryPrediction predicted, predict_memory(file.gguf, file.engine.device->limits(), options, context, formats));
+  QUIRE_TRY(Tokenizer::create(file.gguf));
+  return predicted;
 }
 
 Status check_fits(const quire_prediction& p, const Limits& limits) {
@@ -134,17 +161,25 @@ quire_status quire_file_predict(quire_file* file, uint32_t context_length, quire
                                 quire_prediction* prediction) {
   if (file == nullptr) return QUIRE_INVALID_ARGUMENT;
   return guarded(file->error, [&]() -> Status {
-    QUIRE_ASSIGN(const PageFormats formats, page_formats(k_format, v_format));
-    const Limits& limits = file->engine.device->limits();
-    QUIRE_ASSIGN(const Hyperparameters hyper, read_hyperparameters(file->gguf));
-    const uint32_t context = context_length != 0 ? context_length : hyper.context_length;
-    ModelOptions options;
-    options.context_length = context;
-    QUIRE_ASSIGN(const MemoryPrediction predicted, predict_memory(file->gguf, limits, options, context, formats));
-    QUIRE_TRY(Tokenizer::create(file->gguf));
-    const quire_prediction out = prediction_value(predicted, context);
+    QUIRE_ASSIGN(const MemoryPrediction predicted, predict(*file, context_length, k_format, v_format));
+    const quire_prediction out = prediction_value(predicted, context_length);
     QUIRE_TRY(write_struct(prediction, out, "quire_prediction"));
-    return check_fits(out, limits);
+    return check_fits(out, file->engine.device->limits());
+  });
+}
+
+quire_status quire_file_predict_group(quire_file* file, uint32_t context_length, quire_page_format k_format, quire_page_format v_format, size_t index,
+                                      quire_cache_group* group) {
+  if (file == nullptr) return QUIRE_INVALID_ARGUMENT;
+  return guarded(file->error, [&]() -> Status {
+    QUIRE_ASSIGN(const MemoryPrediction predicted, predict(*file, context_length, k_format, v_format));
+    QUIRE_TRY(check_group_index(index, predicted.groups.size()));
+    const MemoryPrediction::Group& of_group = predicted.groups[index];
+    quire_cache_group out = describe_group(of_group.group);
+    out.pages = of_group.pages_for_context;
+    out.page_bytes = uint64_t{of_group.pages_for_context} * of_group.page_bytes;
+    out.page_bytes_per_token = of_group.page_bytes / out.tokens_per_page;
+    return write_struct(group, out, "quire_cache_group");
   });
 }
 

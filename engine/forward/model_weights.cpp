@@ -262,6 +262,12 @@ Result<WeightPlan> plan_weights(const GgufFile& file, const Hyperparameters& hyp
   return plan;
 }
 
+uint64_t ModelWeights::allocated_bytes() const {
+  uint64_t bytes = 0;
+  for (const Buffer& buffer : buffers_) bytes += buffer.size_bytes();
+  return bytes;
+}
+
 Result<ModelWeights> ModelWeights::load(Device& device, const ByteSource& source, const WeightPlan& plan, const VariantSet& variants,
                                         const Progress& progress) {
   ModelWeights weights;

@@ -83,6 +83,7 @@ class ModelWeights {
   std::vector<LayerWeights> layers;
   BufferSlice output_norm;
   WeightMatrix output;                   ///< [vocabulary, embedding]; the embedding's parts when tied
+  uint64_t allocated_bytes() const;
 
  private:
   std::vector<Buffer> buffers_;

@@ -94,6 +94,9 @@ const ChatTemplate* Model::chat_template() const { return impl_->chat_template ?
 const Error& Model::chat_template_error() const { return impl_->chat_template_error; }
 uint32_t Model::context_length() const { return impl_->context_length; }
 uint32_t Model::chunk() const { return impl_->chunk; }
+ModelMemory Model::memory() const {
+  return {impl_->weights->allocated_bytes(), impl_->scratch->size_bytes(), impl_->tables->buffer.size_bytes(), impl_->cache->memory()};
+}
 CacheMemory Model::cache_memory() const { return impl_->cache->memory(); }
 std::span<const CacheGroup> Model::cache_groups() const { return impl_->groups; }
 

@@ -37,10 +37,24 @@ struct ModelOptions {
 struct MemoryPrediction {
   uint64_t weight_bytes = 0;
   uint64_t scratch_bytes = 0;            ///< activations, attention partials, logits
-  uint64_t table_bytes = 0;              ///< columns, angles and selections of a step
+  uint64_t table_bytes = 0;              ///< columns, angles and selections of a step, and the page tables for the context asked about
   uint64_t session_bytes = 0;            ///< per session: the newest token's logits
   uint64_t page_bytes_per_token = 0;     ///< over all groups, before windows
   uint64_t page_bytes_for_context = 0;   ///< whole pages for the context asked about, windows considered
+  struct Group {
+    CacheGroup group;
+    uint32_t page_bytes = 0;             ///< of one page
+    uint32_t pages_for_context = 0;      ///< held between steps
+  };
+  std::vector<Group> groups;             ///< as Model::cache_groups
+};
+
+/// Device memory that a model holds, as allocated.
+struct ModelMemory {
+  uint64_t weight_bytes = 0;
+  uint64_t scratch_bytes = 0;
+  uint64_t table_bytes = 0;              ///< of the steps; page tables are the cache's
+  CacheMemory cache;
 };
 
 /// What `inspect` needs: computed from the file's metadata and a device's limits, with the arithmetic that allocation uses.
@@ -63,6 +77,7 @@ class Model {
   uint32_t chunk() const;
   /// Bytes for one sequence of `context` tokens in `formats`.
   MemoryPrediction memory_prediction(uint32_t context, PageFormats formats) const;
+  ModelMemory memory() const;
   CacheMemory cache_memory() const;
   /// One a kind of layer: which layers share pages, and what their attention sees.
   std::span<const CacheGroup> cache_groups() const;

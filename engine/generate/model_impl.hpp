@@ -24,7 +24,7 @@ struct Model::Impl {
   std::vector<LayerAttention> layers;   ///< where each layer's K and V live
   std::vector<RopeFrequencies> ropes;   ///< one a RoPE kind
   StepCapacity capacity;
-  MemoryPrediction prediction;          ///< all but the pages of a context
+  MemoryPrediction prediction;          ///< all but what a context adds
   std::vector<CacheGroup> groups;
   std::unique_ptr<CacheBudget> own_budget;  ///< null: the budget is the caller's
   std::optional<ModelWeights> weights;
@@ -45,10 +45,10 @@ struct ModelPlan {
   uint32_t chunk = 0;
   StepCapacity capacity;
   uint32_t table_columns = 0;
-  MemoryPrediction prediction;          ///< without the pages of a context
+  MemoryPrediction prediction;          ///< without what a context adds
 };
 Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const ModelOptions& options);
-/// Adds the pages of one sequence of `context` tokens to the prediction. On error: unsupported (a page too large).
+/// Adds the pages and page tables of one sequence of `context` tokens to the prediction. On error: unsupported (a page too large).
 Result<MemoryPrediction> with_context(MemoryPrediction prediction, std::span<const CacheGroup> groups, uint32_t context, PageFormats formats);
 
 /// The cache groups of a model, and each layer's place in them: layers with the same window share a group, or several where a page of

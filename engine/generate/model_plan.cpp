@@ -111,8 +111,10 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
 Result<MemoryPrediction> with_context(MemoryPrediction prediction, std::span<const CacheGroup> groups, uint32_t context, PageFormats formats) {
   for (const CacheGroup& group : groups) {
     QUIRE_ASSIGN(const uint32_t page, checked_page_bytes(group.page_shape(), formats));
+    prediction.groups.push_back({group, page, held_pages(group, context)});
     prediction.page_bytes_per_token += page / group.tokens_per_page;
     prediction.page_bytes_for_context += uint64_t{held_pages(group, context)} * page;
+    prediction.table_bytes += PageTable::bytes_for(page_count(group, context));
   }
   return prediction;
 }

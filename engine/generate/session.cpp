@@ -78,11 +78,13 @@ Status Session::truncate(uint32_t length) {
   if (impl_->in_step) return make_error(Code::busy, "the session is part of a step that has not finished");
   if (length > impl_->tokens.size())
     return make_error(Code::invalid_argument, "cannot truncate to %u tokens: the session has %zu", length, impl_->tokens.size());
-  if (length < impl_->computed) QUIRE_TRY(model.cache->truncate(impl_->sequence, length, model.device->last_submitted()));
+  // Layer after layer a slot depends on a further window before it, so nothing less than the whole timeline can fill a window anew.
+  const uint32_t held = length < impl_->computed && !model.cache->holds_prefix(impl_->sequence, length) ? 0 : length;
+  if (held < impl_->computed) QUIRE_TRY(model.cache->truncate(impl_->sequence, held, model.device->last_submitted()));
   if (length < impl_->tokens.size()) impl_->forget_results();
   impl_->tokens.resize(length);
   impl_->phases.resize(length);
-  impl_->computed = std::min(impl_->computed, length);
+  impl_->computed = std::min(impl_->computed, held);
   return {};
 }
 
@@ -94,6 +96,7 @@ Status Session::reset() {
 
 std::span<const uint32_t> Session::tokens() const { return impl_->tokens; }
 uint32_t Session::computed() const { return impl_->computed; }
+HeldPages Session::held_pages(uint32_t group) const { return impl_->model->impl().cache->held(impl_->sequence, group); }
 uint32_t Session::pending() const { return static_cast<uint32_t>(impl_->tokens.size()) - impl_->computed; }
 void Session::request(const OutputRequest& request) { impl_->next_request = request; }
 bool Session::in_step() const { return impl_->in_step; }

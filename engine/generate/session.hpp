@@ -39,13 +39,16 @@ class Session {
 
   /// Adds tokens; nothing is computed before a step. On error: invalid_argument (an id outside the vocabulary), context_full, busy; unchanged.
   Status append(std::span<const uint32_t> tokens, Phase phase);
-  /// Forgets every token from `length` on, computed or not. On error: invalid_argument, busy.
+  /// Forgets every token from `length` on, computed or not. Where a window has given back pages that the shorter timeline needs, all tokens that
+  /// stay become pending: the next steps compute them again, in their phases, so with the same bits. On error: invalid_argument, busy.
   Status truncate(uint32_t length);
   /// truncate(0) and no memory of what was, requests included: as a new session. On error: busy.
   Status reset();
 
   std::span<const uint32_t> tokens() const;
   uint32_t computed() const;             ///< tokens whose K and V are in pages
+  /// Pages held in a cache group of the model, and their bytes.
+  HeldPages held_pages(uint32_t group) const;
   uint32_t pending() const;              ///< appended and not computed
   /// Takes effect with the next append.
   void request(const OutputRequest& request);

@@ -49,6 +49,9 @@ extern const char *tiny_model_path;
 extern const unsigned char *tiny_model_bytes;
 extern size_t tiny_model_size;
 
+/* The same with three layers, of which the first two see 70 tokens. */
+const unsigned char *make_windowed_model(size_t *size_bytes);
+
 enum { kVocabulary = 300, kContext = 512, kEndToken = 2 };
 
 #endif

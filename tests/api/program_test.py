@@ -140,6 +140,46 @@ def inspect_says_what_is_there_and_whether_it_runs():
     assert b"verdict: runs here" in quire("inspect", MODEL)[0]
 
 
+def made_model(name, *arguments):
+    path = str(pathlib.Path(FOLDER.name) / name)
+    subprocess.run([sys.executable, str(MAKE_MODEL), path, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+@case
+def memory_is_told_by_cache_group_and_is_what_inspect_predicted():
+    model = made_model("windowed.gguf", "--family", "gemma3", "--layers", 7, "--window", 70, "--heads", 4, "--kv-heads", 1, "--head-size", 32)
+    text, common = "x y z " * 60, ("-c", 300, "--raw", "-n", 0)
+    groups = json.loads(quire("run", model, text[:290], *common, "--device", "reference", "--json")[0])["kv_groups"]
+    assert [(g["layers"], g["window"], g["most_pages"]) for g in groups] == [(6, 70, 3), (1, 0, 0)]
+    tokens = json.loads(quire("tokenize", model, "--json", stdin=text[:290].encode())[0])["count"] + 1
+    assert groups[1]["pages"] == math.ceil(tokens / 64) > groups[0]["pages"] == math.ceil(tokens / 64) - (tokens - 69) // 64
+    for g in groups:
+        assert g["bytes_per_token"] == g["layers"] * 2 * 32 * 2 and g["bytes"] == g["pages"] * 64 * g["bytes_per_token"]
+    for arguments in ((), ("--kv", "f32"), ("--kv-k", "f32")):
+        report = json.loads(quire("inspect", model, "-c", tokens, *arguments, "--json")[0])
+        answer = json.loads(quire("run", model, text[:290], "-c", tokens, "--raw", "-n", 0, *arguments, "--device", "null", "--json")[0])
+        assert report["kv_groups"] == answer["kv_groups"] and sum(g["bytes"] for g in report["kv_groups"]) == report["bytes"][f"kv_for_context_of_{tokens}"]
+    readable = quire("inspect", model, "-c", 300)[0].decode()
+    assert "kv of 6 layers that see 70 tokens" in readable and "never more than 3 pages between steps" in readable, readable
+    assert "pages in 6 layers that see 70 tokens, " in quire("run", model, text[:290], *common, "--device", "null")[1]
+    chatting = quire("chat", model, "--chat-template", "gemma", "-n", 2, "--device", "reference", stdin=b"hello\n/stats\n")[1]
+    assert "KV 1 pages in 6 layers that see 70 tokens, 1 in 1 layers, " in chatting, chatting
+
+
+@case
+def a_model_without_a_template_continues_text_and_refuses_to_chat():
+    model = made_model("base.gguf")
+    message = quire("chat", model, "--device", "reference", code=3)[1]
+    assert "cannot chat" in message and "--chat-template" in message, message
+    told = quire("run", model, "hello", "-n", 4, "--temp", 0, "--device", "reference", "--json")
+    assert "continued without a chat template" in told[1]
+    raw = quire("run", model, "hello", "-n", 4, "--temp", 0, "--raw", "--device", "reference", "--json")
+    assert json.loads(told[0])["tokens"] == json.loads(raw[0])["tokens"] and "continued" not in raw[1]
+    assert "--system" in quire("run", model, "hello", "--system", "x", "--device", "reference", code=2)[1]
+    assert "generated" in quire("chat", model, "--chat-template", "chatml", "-n", 2, "--device", "reference", stdin=b"hello\n")[1]
+
+
 TEXT = b"A quire is a gathering of pages; hello, hello: the pages hold what was said, and what was said is read again."
 
 

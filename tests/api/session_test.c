@@ -189,6 +189,74 @@ static void shortage_of_pages(const backend *on) {
   close_engine(engine);
 }
 
+typedef struct memory_file {
+  const unsigned char *bytes;
+  size_t size_bytes;
+} memory_file;
+
+static int read_memory(void *user, uint64_t offset_bytes, void *buffer, size_t size_bytes) {
+  const memory_file *file = user;
+  if (offset_bytes > file->size_bytes || size_bytes > file->size_bytes - offset_bytes) return 1;
+  memcpy(buffer, file->bytes + offset_bytes, size_bytes);
+  return 0;
+}
+
+static void last_logits(quire_session *session, const uint32_t *tokens, size_t count, float *logits) {
+  const float *values = NULL;
+  uint32_t positions = 0;
+  CHECK_OK(quire_session_append(session, tokens, count, QUIRE_PHASE_PROMPT), quire_session_last_error(session));
+  CHECK_OK(quire_session_run(session, NULL, NULL), quire_session_last_error(session));
+  CHECK_OK(quire_session_get_logits(session, &values, &positions), quire_session_last_error(session));
+  if (values != NULL) memcpy(logits, values, kVocabulary * sizeof *logits);
+}
+
+static void windows(const backend *on) {
+  quire_engine *engine = open_engine(on, NULL);
+  memory_file file;
+  file.bytes = make_windowed_model(&file.size_bytes);
+  const quire_source source = {.struct_size = sizeof source, .read_at = read_memory, .size_bytes = file.size_bytes, .user = &file};
+  quire_model *model = NULL;
+  NEED();
+  CHECK_OK(quire_model_open(engine, &source, NULL, &model), quire_engine_last_error(engine));
+  NEED();
+  quire_session *session = open_session(model), *other = open_session(model);
+  uint32_t tokens[300];
+  for (size_t i = 0; i < 300; ++i) tokens[i] = (uint32_t)(i * 31 % kVocabulary);
+  float first[kVocabulary] = {0}, again[kVocabulary] = {0};
+  last_logits(session, tokens, 300, first);
+  last_logits(other, tokens, 10, again);
+
+  /* Slots 231 on are what the next token sees in layers 0 and 1: pages 3 and 4 of five. */
+  CHECK(quire_model_group_count(model) == 2);
+  const quire_cache_group expected[] = {{.layers = 2, .window = 70, .most_pages = 3, .pages = 2}, {.layers = 1, .window = 0, .most_pages = 0, .pages = 5}};
+  for (size_t i = 0; i < 2; ++i) {
+    quire_cache_group held = {.struct_size = sizeof held}, all = {.struct_size = sizeof all};
+    CHECK_OK(quire_session_get_group(session, i, &held), quire_session_last_error(session));
+    CHECK(held.layers == expected[i].layers && held.window == expected[i].window && held.tokens_per_page == 64);
+    CHECK(held.most_pages == expected[i].most_pages && held.pages == expected[i].pages);
+    CHECK(held.page_bytes_per_token == held.layers * 128 && held.page_bytes == held.pages * 64 * held.page_bytes_per_token);
+    CHECK_OK(quire_model_get_group(model, i, &all), quire_model_last_error(model));
+    CHECK(all.layers == held.layers && all.pages == held.pages + 1 && all.page_bytes == held.page_bytes / held.pages * all.pages);
+  }
+  quire_cache_group none = {.struct_size = sizeof none};
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_get_group(session, 2, &none), "");
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_model_get_group(model, 2, &none), "");
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_session_get_group(session, 0, NULL), "");
+
+  /* What the window still holds is kept; below it all is computed again. */
+  CHECK_OK(quire_session_truncate(session, 290), quire_session_last_error(session));
+  CHECK(counts_of(session).computed == 290);
+  CHECK_OK(quire_session_truncate(session, 100), quire_session_last_error(session));
+  CHECK(counts_of(session).tokens == 100 && counts_of(session).computed == 0 && counts_of(session).pending == 100);
+  last_logits(session, tokens + 100, 200, again);
+  CHECK(counts_of(session).computed == 300);
+  if (on->computes) CHECK(memcmp(first, again, sizeof first) == 0);
+  close_session(other);
+  close_session(session);
+  close_model(model);
+  close_engine(engine);
+}
+
 /* A thread that cancels the session each time it is asked to. `asked` and `answered` only grow, so that nothing depends on who is faster. */
 typedef struct canceller {
   quire_session *session;
@@ -249,5 +317,6 @@ const test_case session_cases[] = {{"api: a timeline grows, is cut and refuses w
                                    {"api: a fresh or reset session computes the same bits whatever ran before", logits_and_reset, 1},
                                    {"api: sampling obeys its filters, and depends on seed and position alone", sampling, 1},
                                    {"api: out of pages is an answer to the session that asked, and the next call is right", shortage_of_pages, 1},
+                                   {"api: a windowed model tells what its groups hold, and a truncation below a window computes again", windows, 1},
                                    {"api: a cancel from another thread stops a run between two steps", cancel_from_another_thread, 1},
                                    {NULL, NULL, 0}};

@@ -109,7 +109,7 @@ TEST_CASE("made-up models: the device holds the predicted bytes and nothing else
   const testing::GgufWriter writer = make_tiny_llama({.layers = 3, .embedding = 128, .feed_forward = 160, .heads = 4, .heads_kv = 2, .head_length = 32, .seed = 8});
   const Opened opened = open_on(device, writer, {.slab_bytes = 1 << 20});
   const MemoryPrediction predicted = opened.model->memory_prediction(300, {});
-  const uint64_t model_bytes = predicted.weight_bytes + predicted.scratch_bytes + predicted.table_bytes;
+  const uint64_t model_bytes = predicted.weight_bytes + predicted.scratch_bytes + opened.model->memory_prediction(0, {}).table_bytes;
   CHECK(device.memory().buffer_bytes == model_bytes);
   // The same tensors in the file: the tiles may add 2 % and one tile a tensor.
   uint64_t file_bytes = 0, tile_bytes = 0;
@@ -126,6 +126,7 @@ TEST_CASE("made-up models: the device holds the predicted bytes and nothing else
   require_ok(device.completed());
   const CacheMemory cache = opened.model->cache_memory();
   CHECK(cache.in_use_bytes == predicted.page_bytes_for_context);
+  CHECK(model_bytes + cache.table_bytes == predicted.weight_bytes + predicted.scratch_bytes + predicted.table_bytes);
   const uint64_t session_bytes = predicted.session_bytes + cache.slab_bytes + cache.table_bytes;
   const uint64_t held = device.memory().buffer_bytes;
   CHECK(held >= model_bytes + session_bytes);

@@ -260,17 +260,33 @@ typedef struct quire_prediction {
   size_t struct_size;
   uint64_t weight_bytes;
   uint64_t scratch_bytes;          /* activations, attention partials, logits */
-  uint64_t table_bytes;            /* inputs of a step */
-  uint64_t session_bytes;          /* of every session, besides its pages */
+  uint64_t table_bytes;            /* inputs of a step, and page tables of one session as long as `context_length` */
+  uint64_t session_bytes;          /* of every session, besides its pages and their tables */
   uint64_t page_bytes_per_token;   /* over all layers, before windows */
   uint64_t page_bytes;             /* whole pages of one session as long as `context_length` */
   uint32_t context_length;         /* the one asked about; what the model was trained for if that was 0 */
-  uint32_t reserved;
+  uint32_t group_count;            /* of cache groups */
 } quire_prediction;
 /* The verdict: QUIRE_OK if this build runs the file on the engine's device, otherwise unsupported, corrupt or out_of_device_memory with the
  * reason in quire_file_last_error; *prediction is filled unless unsupported or corrupt. context_length 0: what the model was trained for. */
 QUIRE_API quire_status quire_file_predict(quire_file *file, uint32_t context_length, quire_page_format k_format, quire_page_format v_format,
                                           quire_prediction *prediction);
+
+/* A cache group: the layers of a model that share pages, because they see equally many tokens. */
+typedef struct quire_cache_group {
+  size_t struct_size;
+  uint32_t layers;                 /* of the model's, in this group */
+  uint32_t window;                 /* the newest tokens that they see; 0: all */
+  uint32_t tokens_per_page;
+  uint32_t most_pages;             /* that one session holds between steps, however long it is; during a step a chunk's more. 0: no such bound */
+  uint64_t pages;                  /* held between steps by whom was asked about: a file's session to come, a model's sessions, a session */
+  uint64_t page_bytes;             /* in these pages */
+  uint64_t page_bytes_per_token;   /* in the formats given or the session's; 0 of a model, whose sessions may differ */
+} quire_cache_group;
+/* What quire_file_predict says, by group: pages of one session as long as `context_length`. On error: as quire_file_predict, and
+ * invalid_argument (index outside quire_prediction.group_count). */
+QUIRE_API quire_status quire_file_predict_group(quire_file *file, uint32_t context_length, quire_page_format k_format, quire_page_format v_format,
+                                                size_t index, quire_cache_group *group);
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -314,6 +330,7 @@ typedef struct quire_model_info {
 } quire_model_info;
 QUIRE_API quire_status quire_model_get_info(quire_model *model, quire_model_info *info);
 
+/* As allocated. */
 typedef struct quire_model_memory {
   size_t struct_size;
   uint64_t weight_bytes;
@@ -324,6 +341,9 @@ typedef struct quire_model_memory {
   uint64_t table_bytes;            /* page tables and inputs of a step */
 } quire_model_memory;
 QUIRE_API quire_status quire_model_memory_used(quire_model *model, quire_model_memory *memory);
+QUIRE_API size_t quire_model_group_count(const quire_model *model);
+/* Pages of all sessions. On error: invalid_argument (index). */
+QUIRE_API quire_status quire_model_get_group(quire_model *model, size_t index, quire_cache_group *group);
 
 /* ---- Text -------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -378,8 +398,9 @@ QUIRE_API quire_status quire_session_free(quire_session *session);
 QUIRE_API const char *quire_session_last_error(const quire_session *session);
 /* As a new session, bit for bit. On error: busy. */
 QUIRE_API quire_status quire_session_reset(quire_session *session);
-/* Forgets every token from index `length` on. On error: invalid_argument (longer than now, or a windowed
- * layer has given back pages that the shorter timeline would need), busy; unchanged. */
+/* Forgets every token from index `length` on. Where windowed layers have given back pages that the shorter timeline needs (it was longer than a
+ * window), the tokens that stay become pending, all of them, and the next steps compute them again to the same bits: quire_session_counts
+ * tells. On error: invalid_argument (longer than now), busy; unchanged. */
 QUIRE_API quire_status quire_session_truncate(quire_session *session, uint32_t length);
 
 /* How a token came into the timeline; it decides which kernels compute it, and so every rounding of its keys and values. */
@@ -401,6 +422,8 @@ typedef struct quire_session_counts {
   uint64_t page_bytes_per_token;   /* in the session's formats, over all layers, before windows */
 } quire_session_counts;
 QUIRE_API quire_status quire_session_get_counts(quire_session *session, quire_session_counts *counts);
+/* The session's pages in a cache group of its model. On error: invalid_argument (index outside quire_model_group_count). */
+QUIRE_API quire_status quire_session_get_group(quire_session *session, size_t index, quire_cache_group *group);
 /* The ids of the timeline. */
 QUIRE_API quire_status quire_session_get_tokens(quire_session *session, uint32_t *tokens, size_t capacity, size_t *count);
 

@@ -193,6 +193,15 @@ TEST_CASE("kv_cache: truncating to what a window dropped is refused, to what it 
   Bench b({group_of(1, 1, 8, 0), group_of(1, 1, 8, 32)});
   const SeqId seq = b.create();
   b.append(seq, 100);  // the window begins in slot 69: pages from 4 on
+  CHECK(b.cache.held(seq, 0).count == 7);
+  CHECK(b.cache.held(seq, 1).count == 3);
+  CHECK(b.cache.held(seq, 1).size_bytes == 3 * kPageBytes);
+  CHECK(b.cache.held(seq, 2).count == 0);
+  CHECK(b.cache.holds_prefix(seq, 100));
+  CHECK(b.cache.holds_prefix(seq, 95));
+  CHECK_FALSE(b.cache.holds_prefix(seq, 94));
+  CHECK(b.cache.holds_prefix(seq, 0));
+  CHECK_FALSE(b.cache.holds_prefix(seq, 101));
   CHECK(b.cache.truncate(seq, 94, 0).code() == Code::invalid_argument);
   CHECK(b.cache.length(seq) == 100);
   CHECK(b.cache.truncate(seq, 95, 0).ok());
