@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 PROGRAM, GOLDENS, MODELS = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-FILES = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+FILES = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "gemma3": "gemma-3-270m-q4_k_m.gguf"}
 SHORT_TOKENS = 2048
 # Page format, largest relative error of the perplexity, largest mean KL divergence from f32 pages. 16-bit values round at 2^-11.
 FORMATS = (("f16", 0.003, 1e-5),)
