@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""tools/gpu_check: a bundle runs where it was not built, and what fails in it is told. Test programs of the bundle are stand-ins here.
+
+usage: gpu_check_test.py PROGRAM WRITE_TINY_MODEL [NAME-OF-A-CASE...]
+"""
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from program_support import ENVIRONMENT, FOLDER, PROGRAM, case, main
+
+TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "gpu_check"
+TESTS = ("conformance_test", "test_golden_model", "test_golden_bits")
+SUMMARY = "[doctest] test cases: 5 | {} passed | {} failed | 0 skipped"
+
+
+def call(tool, *arguments, code):
+    done = subprocess.run([sys.executable, str(tool), *map(str, arguments)], capture_output=True, text=True, timeout=300, env=ENVIRONMENT)
+    assert done.returncode == code, f"exit code {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout, done.stderr
+
+
+def make_bundle(name):
+    base = pathlib.Path(FOLDER.name)
+    tests, folder = base / "tests", base / name
+    tests.mkdir(exist_ok=True)
+    for test in TESTS:
+        shutil.copy2(PROGRAM, tests / test)
+    call(TOOL, "bundle", folder, "--models", "", "--goldens", base / "none", "--program", PROGRAM, "--tests", tests, code=0)
+    return folder
+
+
+def stand_in(folder, output, exit_code):
+    """Takes the place of the conformance program; it leaves its environment in a file."""
+    script = folder / "bin" / "conformance_test"
+    script.write_text(f"#!/bin/sh\nenv > {folder}/environment\ncat <<'END'\n{output}\nEND\nexit {exit_code}\n")
+
+
+@case
+def a_bundle_runs_on_its_own_and_counts_what_its_tests_say():
+    folder = make_bundle("moved").rename(pathlib.Path(FOLDER.name) / "elsewhere")
+    assert (folder / "lib" / "libpcre2-8.so.0").is_file() and not list((folder / "lib").glob("libc.*"))
+    stand_in(folder, SUMMARY.format(5, 0) + "\nSKIP a case: not on this device", 0)
+    out, _ = call(folder / "gpu_check", "run", "--only", "devices,conformance,goldens", "--conformance", "tenth", code=0)
+    assert "4 passed, 0 failed, 1 skipped" in out and "left out: the bundle has no model files" in out
+    report = json.loads((folder / "gpu_check.json").read_text())
+    assert [row["part"] for row in report["rows"]][-1] == "conformance" and report["rows"][0]["part"] == "devices" and all(row["passed"] for row in report["rows"])
+    environment = dict(line.split("=", 1) for line in (folder / "environment").read_text().splitlines() if "=" in line)
+    assert environment["QUIRE_CONFORMANCE"] == "tenth" and environment["QUIRE_GOLDENS_DIR"] == str(folder / "goldens")
+    assert environment["QUIRE_MODEL_DIR"] == str(folder / "models")
+
+
+@case
+def what_fails_is_named_and_decides_the_exit_code():
+    folder = make_bundle("failing")
+    for output, exit_code, told in ((SUMMARY.format(4, 1), 1, "4 passed, 1 failed"), ("crashed", 139, "exit code 139, no summary"), (SUMMARY.format(5, 0), 3, "5 passed, 0 failed"),
+                                    (SUMMARY.format(1, 0) + "\nSKIP the only case: no device", 0, "0 passed, 0 failed, 1 skipped")):
+        stand_in(folder, output, exit_code)
+        out, _ = call(folder / "gpu_check", "run", "--only", "conformance", code=1)
+        assert told in out and "FAILED: conformance: conformance_test" in out, out
+        assert not json.loads((folder / "gpu_check.json").read_text())["rows"][0]["passed"]
+
+
+@case
+def wrong_use_is_refused():
+    assert "this is not a bundle" in call(TOOL, "run", code=1)[1]
+    folder = make_bundle("used")
+    assert "not empty" in call(TOOL, "bundle", folder, "--program", PROGRAM, code=1)[1]
+    assert "no part is called nosuch" in call(folder / "gpu_check", "run", "--only", "nosuch", code=1)[1]
+    assert "is not built" in call(TOOL, "bundle", folder / "inner", "--program", folder / "nosuch", code=1)[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main("gpu_check"))
