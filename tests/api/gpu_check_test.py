@@ -22,14 +22,17 @@ def call(tool, *arguments, code):
     return done.stdout, done.stderr
 
 
-def make_bundle(name):
+def moved_bundle():
+    """Made once, and moved away from where it was made."""
     base = pathlib.Path(FOLDER.name)
-    tests, folder = base / "tests", base / name
-    tests.mkdir(exist_ok=True)
-    for test in TESTS:
-        shutil.copy2(PROGRAM, tests / test)
-    call(TOOL, "bundle", folder, "--models", "", "--goldens", base / "none", "--program", PROGRAM, "--tests", tests, code=0)
-    return folder
+    tests, made, moved = base / "tests", base / "made", base / "elsewhere"
+    if not moved.is_dir():
+        tests.mkdir()
+        for test in TESTS:
+            shutil.copy2("/bin/true", tests / test)
+        call(TOOL, "bundle", made, "--models", "", "--goldens", base / "none", "--program", PROGRAM, "--tests", tests, code=0)
+        made.rename(moved)
+    return moved
 
 
 def stand_in(folder, output, exit_code):
@@ -40,7 +43,7 @@ def stand_in(folder, output, exit_code):
 
 @case
 def a_bundle_runs_on_its_own_and_counts_what_its_tests_say():
-    folder = make_bundle("moved").rename(pathlib.Path(FOLDER.name) / "elsewhere")
+    folder = moved_bundle()
     assert (folder / "lib" / "libpcre2-8.so.0").is_file() and not list((folder / "lib").glob("libc.*"))
     stand_in(folder, SUMMARY.format(5, 0) + "\nSKIP a case: not on this device", 0)
     out, _ = call(folder / "gpu_check", "run", "--only", "devices,conformance,goldens", "--conformance", "tenth", code=0)
@@ -54,7 +57,7 @@ def a_bundle_runs_on_its_own_and_counts_what_its_tests_say():
 
 @case
 def what_fails_is_named_and_decides_the_exit_code():
-    folder = make_bundle("failing")
+    folder = moved_bundle()
     for output, exit_code, told in ((SUMMARY.format(4, 1), 1, "4 passed, 1 failed"), ("crashed", 139, "exit code 139, no summary"), (SUMMARY.format(5, 0), 3, "5 passed, 0 failed"),
                                     (SUMMARY.format(1, 0) + "\nSKIP the only case: no device", 0, "0 passed, 0 failed, 1 skipped")):
         stand_in(folder, output, exit_code)
@@ -66,7 +69,7 @@ def what_fails_is_named_and_decides_the_exit_code():
 @case
 def wrong_use_is_refused():
     assert "this is not a bundle" in call(TOOL, "run", code=1)[1]
-    folder = make_bundle("used")
+    folder = moved_bundle()
     assert "not empty" in call(TOOL, "bundle", folder, "--program", PROGRAM, code=1)[1]
     assert "no part is called nosuch" in call(folder / "gpu_check", "run", "--only", "nosuch", code=1)[1]
     assert "is not built" in call(TOOL, "bundle", folder / "inner", "--program", folder / "nosuch", code=1)[1]
