@@ -65,10 +65,11 @@ def depth_part(data):
         row = [str(result["depth"]), spread(result), f"{per_token_ms:.2f}"]
         added = per_token_ms - first["wall_us"] / first["tokens"] / 1000
         row.append(f"{1000 * added / result['depth']:.2f}" if result["depth"] else "")
-        row += [f"{attention[0]['gmac_s']:.1f}", f"{100 * attention[0]['copy_share']:.0f} %"] if attention else ["", ""]
+        row += [f"{attention[0]['gmac_s']:.1f}", f"{100 * attention[0]['gmac_s'] / data['f16_gmac_s']:.0f} %", f"{100 * attention[0]['copy_share']:.0f} %"] if attention else [""] * 3
         rows.append(row)
-    text = table(["depth", "decode, tok/s", "ms a token", "µs added a token of context", "attention, GMAC/s", "of copy bandwidth"], rows)
-    return f"### By context depth\n\n`{report['command']}`\n\n{text}\n"
+    text = table(["depth", "decode, tok/s", "ms a token", "µs added a token of context", "attention, GMAC/s", "of f16 matrix × vector", "of copy bandwidth"], rows)
+    return (f"### By context depth\n\n`{report['command']}`\n\nOne-token products with f16 weights, too many for the processor's caches, reach {data['f16_gmac_s']:.1f} GMAC/s on this "
+            f"device.\n\n{text}\n")
 
 
 def sequences_part(data):
@@ -187,6 +188,8 @@ def model_part(data, docs, common):
         ["variants", f"`{report['variants']}`"],
         ["copies on the device", f"{report['copy_gb_s']:.1f} GB/s, bytes read and written together"],
     ]) + "\n"
+    if data["first_token_s"] is not None:
+        text += f"Load to first token, everything warm, `quire run {name} \"Why is the sky blue?\" -n 1 --temp 0`: {data['first_token_s']:.2f} s.\n\n"
     text += f"### Speed\n\n`{report['command']}`\n\n{speed_part(data, common)}\n"
     text += depth_part(data) + sequences_part(data) + pages_part(data) + cache_part(data)
     text += f"### Where the time goes, and what limits each kernel\n\n![roofline of the kernels](performance_{name}_roofline.svg)\n\n"

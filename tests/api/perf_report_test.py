@@ -14,6 +14,7 @@ import xml.etree.ElementTree
 from program_support import ENVIRONMENT, FOLDER, MODEL, PROGRAM, case, main
 
 TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "perf_report"
+MAKE_MODEL = TOOL.parent / "make_model"
 DOCS, DATA = pathlib.Path(FOLDER.name) / "docs", pathlib.Path(FOLDER.name) / "data"
 # Prints what llama-bench would for the -p and -n it is given, and for another test in between.
 PEER = """
@@ -36,6 +37,8 @@ def report(*arguments, code=0):
 
 @case
 def the_page_has_every_table_and_ratio():
+    # A context that the longest depth does not fit.
+    subprocess.run([sys.executable, str(MAKE_MODEL), MODEL, "--context", "2100", "--layers", "1"], check=True, stdout=subprocess.DEVNULL)
     peer = f"{shlex.quote(sys.executable)} -c {shlex.quote(PEER)} {{model}}"
     report("--peer-vulkan", peer, "--peer-cpu", "false", "--run-with", "env")
     page = (DOCS / "performance.md").read_text()
@@ -44,6 +47,10 @@ def the_page_has_every_table_and_ratio():
     row = re.search(r"^\| decode 32 \| ([\d.]+) \(±\d+ %\) \| 0\.2 \| ([\d.]+) \|$", page, re.MULTILINE)
     assert row and abs(float(row[1]) - decode["median_tok_s"]) < 0.1 and abs(float(row[2]) / (decode["median_tok_s"] / 0.25) - 1) < 0.01, page
     assert re.search(r"^\| prefill 512 \| .* \| 0\.5 \| ", page, re.MULTILINE) and "llama.cpp, CPU" not in page
+    depths = re.findall(r"^\| (\d+) \| [\d.]+ \(±\d+ %\) \| [\d.]+ \| ([\d.-]*) \| [\d.]+ \| (\d+) % \| (\d+) % \|$", page, re.MULTILINE)
+    assert [depth for depth, *_ in depths] == ["0", "512", "2048"], page
+    attention = next(row for row in data["depths"]["results"][2]["kernels"] if row["kernel"] == "attend_decode")
+    assert abs(int(depths[2][2]) - 100 * attention["gmac_s"] / data["f16_gmac_s"]) <= 0.51 and data["f16_gmac_s"] > 0
     for wanted in ("### Speed", "### Sequences decoded together", "### Page formats", "### With and without the cache", "limited by", "matmul_few", data["main"]["driver"],
                    data["main"]["variants"], data["machine"]["processor"], "`quire bench tiny.gguf -p 64,512 -n 32 -d 0 -r 3`"):
         assert wanted in page, wanted
