@@ -32,7 +32,7 @@ enum class PageFill : uint8_t {
   zero,     ///< nothing of any other sequence
   poison,   ///< NaN in every format: a read of an unwritten slot shows (tests)
 };
-/// The word of PageFill::poison: one f32 NaN, or two f16 NaNs.
+/// The word of PageFill::poison: one f32 NaN, or two f16 NaNs (of q8 pages: scales).
 inline constexpr uint32_t kPoisonWord = 0x7fff7fffu;
 
 struct KvCacheOptions {

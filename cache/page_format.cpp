@@ -12,8 +12,8 @@ struct NamedFormat {
   PageFormat format;
   std::string_view name;
 };
-constexpr std::array kFormats = {PageFormat::f16, PageFormat::f32};
-constexpr std::array<NamedFormat, kFormats.size()> kNames = {{{PageFormat::f16, "f16"}, {PageFormat::f32, "f32"}}};
+constexpr std::array kFormats = {PageFormat::q8, PageFormat::f16, PageFormat::f32};
+constexpr std::array<NamedFormat, kFormats.size()> kNames = {{{PageFormat::q8, "q8"}, {PageFormat::f16, "f16"}, {PageFormat::f32, "f32"}}};
 
 constexpr uint64_t kMaxRegionBytes = 0xffffffffu - 15u;  // page_align16 must not wrap either
 

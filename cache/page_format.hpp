@@ -12,11 +12,11 @@
 namespace quire {
 
 /// Values of shaders/interface/page_layout.h.
-enum class PageFormat : uint8_t { f16 = PAGE_FORMAT_F16, f32 = PAGE_FORMAT_F32 };
+enum class PageFormat : uint8_t { f16 = PAGE_FORMAT_F16, f32 = PAGE_FORMAT_F32, q8 = PAGE_FORMAT_Q8 };
 
 /// Every format of this build, narrowest first.
 std::span<const PageFormat> all_page_formats();
-/// As `--kv` takes it: "f16", "f32".
+/// As `--kv` takes it: "f16", "f32", "q8".
 std::string_view page_format_name(PageFormat format);
 std::optional<PageFormat> page_format_from_name(std::string_view name);
 

@@ -26,12 +26,11 @@ shared float weights[SPLIT_SLOTS * GROUP_HEADS];  // [slot][head]: scores, then 
 shared float invocation_maximum[gl_WorkGroupSize.x * GROUP_HEADS];
 shared float invocation_weight[gl_WorkGroupSize.x * GROUP_HEADS];
 
-// A key that an invocation scores: where its K row is, if there is one.
+// A key that an invocation scores.
 struct Key {
-  uvec2 page;
-  uint format;
-  uint row;    // byte offset in the page
-  bool valid;
+  PageRows rows;
+  uint slot;    // within the page
+  bool valid;   // there is one
 };
 
 Key find_key(PageEntries table, uint slot, uint begin, uint end, uint kv_head) {
@@ -39,22 +38,27 @@ Key find_key(PageEntries table, uint slot, uint begin, uint end, uint kv_head) {
   key.valid = slot >= begin && slot < end;
   const PageEntry entry = table.at[(key.valid ? slot : begin) / args.page.tokens];
   key.valid = key.valid && !is_null(entry.page);
-  key.page = entry.page;
-  key.format = page_k_format(entry.formats);
-  key.row = page_k_codes(args.page, entry.formats, args.layer, kv_head, slot % args.page.tokens);
+  key.rows = k_rows(entry, args.page, args.layer, kv_head);
+  key.slot = slot % args.page.tokens;
   return key;
 }
 
-// score[h * LANE_KEYS + j] = q of head h . K of key j; q_at[h] is the first element of head h's q, in vec4s.
-void add_scores(const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], out float score[SCORES]) {
-  [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
+// score[h * LANE_KEYS + j] += q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
+void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
+  bool chosen[LANE_KEYS];
+  bool any_chosen = false;
+  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+    chosen[j] = key[j].valid && key[j].rows.format == format;
+    any_chosen = any_chosen || chosen[j];
+  }
+  if (!any_chosen) return;
   [[dont_unroll]] for (uint d = 0u; d < args.page.k_dim / 8u; ++d) {
     vec4 low[LANE_KEYS];
     vec4 high[LANE_KEYS];
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
       low[j] = vec4(0.0);
       high[j] = vec4(0.0);
-      if (key[j].valid) load8(key[j].page, key[j].format, key[j].row, d, low[j], high[j]);
+      if (chosen[j]) load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
     }
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
       const vec4 q_low = Floats4In(args.q).at[q_at[h] + 2u * d];
@@ -69,11 +73,10 @@ void add_scores(const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], out floa
 }
 
 // Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for LANE_PAIRS pairs of dimensions.
-void add_values(uvec2 page, uint format, uint region, uint row_bytes, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot,
-                inout vec2 sum[SUMS]) {
+void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot, inout vec2 sum[SUMS]) {
   [[dont_unroll]] for (uint slot = begin; slot < end; ++slot) {
     vec2 v[LANE_PAIRS];
-    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) v[i] = load2(page, format, region + slot * row_bytes, pair[i]);
+    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) v[i] = load2(rows, format, slot, pair[i]);
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
       const vec2 weight = vec2(weights[(page_slot + slot) * GROUP_HEADS + h]);
       [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
@@ -125,7 +128,11 @@ void main() {
       key[j] = find_key(table, i < SPLIT_SLOTS ? split_slot + i : end, begin, end, kv_head);
     }
     float score[SCORES];
-    add_scores(key, q_at, score);
+    [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
+    // A format named by a constant lets the compiler keep the choice out of the loop.
+    add_scores(PAGE_FORMAT_F16, key, q_at, score);
+    add_scores(PAGE_FORMAT_F32, key, q_at, score);
+    add_scores(PAGE_FORMAT_Q8, key, q_at, score);
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
       [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
         const float scaled = key[j].valid ? args.scale * score[h * LANE_KEYS + j] : kUnseen;
@@ -164,12 +171,13 @@ void main() {
       const uint page_slot = page * shape.tokens;
       const uint low = max(begin, page_slot) - page_slot;
       const uint high = min(end - page_slot, shape.tokens);
-      const uint region = page_v_codes(shape, entry.formats, args.layer, kv_head, 0u);
-      // A format named by a constant lets the compiler keep the choice out of the loop.
-      if (page_v_format(entry.formats) == PAGE_FORMAT_F32)
-        add_values(entry.page, PAGE_FORMAT_F32, region, page_row_code_bytes(PAGE_FORMAT_F32, shape.v_dim), pair, low, high, page_slot - split_slot, sum);
+      const PageRows v = v_rows(entry, shape, args.layer, kv_head);
+      if (v.format == PAGE_FORMAT_F32)
+        add_values(v, PAGE_FORMAT_F32, pair, low, high, page_slot - split_slot, sum);
+      else if (v.format == PAGE_FORMAT_Q8)
+        add_values(v, PAGE_FORMAT_Q8, pair, low, high, page_slot - split_slot, sum);
       else
-        add_values(entry.page, PAGE_FORMAT_F16, region, page_row_code_bytes(PAGE_FORMAT_F16, shape.v_dim), pair, low, high, page_slot - split_slot, sum);
+        add_values(v, PAGE_FORMAT_F16, pair, low, high, page_slot - split_slot, sum);
     }
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
       const uint at = ((column * args.q_heads + head[h]) * args.split_count + gl_WorkGroupID.x) * stride;

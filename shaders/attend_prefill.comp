@@ -27,14 +27,14 @@ struct Query {
   float weight;   // sum of exp(score - maximum)
 };
 
-// Byte offsets of the block's rows, from the page's start. Rows outside the workgroup's visible slots are replaced by visible ones.
+// A block of neighbouring slots of a page. Those outside the workgroup's visible slots are replaced by visible ones.
 struct KeyBlock {
-  uvec2 page;
+  PageEntry entry;
   uint slot;              // absolute, of key 0
-  uint rows[KEYS];        // within the page
+  uint slots[KEYS];       // within the page
 };
 
-void add_scores(KeyBlock keys, uint format, uint region, uint row_bytes, uint q_at, inout float score[KEYS]) {
+void add_scores(PageRows rows, uint format, uint slots[KEYS], uint q_at, inout float score[KEYS]) {
   for (uint d = 0u; d < args.page.k_dim / 8u; ++d) {
     vec4 q_low, q_high;
     [[unroll]] for (uint i = 0u; i < 4u; ++i) {
@@ -43,7 +43,7 @@ void add_scores(KeyBlock keys, uint format, uint region, uint row_bytes, uint q_
     }
     [[unroll]] for (uint j = 0u; j < KEYS; ++j) {
       vec4 low, high;
-      load8(keys.page, format, region + keys.rows[j] * row_bytes, d, low, high);
+      load8(rows, format, slots[j], d, low, high);
       precise const vec4 products = fma(q_high, high, q_low * low);
       precise const float sum = score[j] + ((products.x + products.y) + (products.z + products.w));
       score[j] = sum;
@@ -51,7 +51,7 @@ void add_scores(KeyBlock keys, uint format, uint region, uint row_bytes, uint q_
   }
 }
 
-void add_values(KeyBlock keys, uint format, uint region, uint row_bytes, uint dst_at, float keep, float weight[KEYS]) {
+void add_values(PageRows rows, uint format, uint slots[KEYS], uint dst_at, float keep, float weight[KEYS]) {
   for (uint d = 0u; d < args.page.v_dim / 8u; ++d) {
     precise vec4 low, high;
     [[unroll]] for (uint i = 0u; i < 4u; ++i) {
@@ -60,7 +60,7 @@ void add_values(KeyBlock keys, uint format, uint region, uint row_bytes, uint ds
     }
     [[unroll]] for (uint j = 0u; j < KEYS; ++j) {
       vec4 v_low, v_high;
-      load8(keys.page, format, region + keys.rows[j] * row_bytes, d, v_low, v_high);
+      load8(rows, format, slots[j], d, v_low, v_high);
       low = fma(vec4(weight[j]), v_low, low);
       high = fma(vec4(weight[j]), v_high, high);
     }
@@ -71,16 +71,18 @@ void add_values(KeyBlock keys, uint format, uint region, uint row_bytes, uint ds
   }
 }
 
-void attend_block(KeyBlock keys, uint key_count, uint formats, uint kv_head, inout Query query) {
+void attend_block(KeyBlock keys, uint key_count, uint kv_head, inout Query query) {
   const PageShape shape = args.page;
   float score[KEYS];
   [[unroll]] for (uint j = 0u; j < KEYS; ++j) score[j] = 0.0;
-  const uint k_region = page_k_codes(shape, formats, args.layer, kv_head, 0u);
+  const PageRows k = k_rows(keys.entry, shape, args.layer, kv_head);
   // A format named by a constant lets the compiler keep the choice out of the loops.
-  if (page_k_format(formats) == PAGE_FORMAT_F32)
-    add_scores(keys, PAGE_FORMAT_F32, k_region, page_row_code_bytes(PAGE_FORMAT_F32, shape.k_dim), query.q_at, score);
+  if (k.format == PAGE_FORMAT_F32)
+    add_scores(k, PAGE_FORMAT_F32, keys.slots, query.q_at, score);
+  else if (k.format == PAGE_FORMAT_Q8)
+    add_scores(k, PAGE_FORMAT_Q8, keys.slots, query.q_at, score);
   else
-    add_scores(keys, PAGE_FORMAT_F16, k_region, page_row_code_bytes(PAGE_FORMAT_F16, shape.k_dim), query.q_at, score);
+    add_scores(k, PAGE_FORMAT_F16, keys.slots, query.q_at, score);
 
   float maximum = query.maximum;
   [[unroll]] for (uint j = 0u; j < KEYS; ++j) {
@@ -100,11 +102,13 @@ void attend_block(KeyBlock keys, uint key_count, uint formats, uint kv_head, ino
   query.maximum = maximum;
   query.weight = weight;
 
-  const uint v_region = page_v_codes(shape, formats, args.layer, kv_head, 0u);
-  if (page_v_format(formats) == PAGE_FORMAT_F32)
-    add_values(keys, PAGE_FORMAT_F32, v_region, page_row_code_bytes(PAGE_FORMAT_F32, shape.v_dim), query.dst_at, keep, score);
+  const PageRows v = v_rows(keys.entry, shape, args.layer, kv_head);
+  if (v.format == PAGE_FORMAT_F32)
+    add_values(v, PAGE_FORMAT_F32, keys.slots, query.dst_at, keep, score);
+  else if (v.format == PAGE_FORMAT_Q8)
+    add_values(v, PAGE_FORMAT_Q8, keys.slots, query.dst_at, keep, score);
   else
-    add_values(keys, PAGE_FORMAT_F16, v_region, page_row_code_bytes(PAGE_FORMAT_F16, shape.v_dim), query.dst_at, keep, score);
+    add_values(v, PAGE_FORMAT_F16, keys.slots, query.dst_at, keep, score);
 }
 
 void main() {
@@ -148,10 +152,10 @@ void main() {
     const uint high = min(last - page_slot, shape.tokens - 1u);
     for (uint block = low / KEYS; block <= high / KEYS; ++block) {
       KeyBlock keys;
-      keys.page = entry.page;
+      keys.entry = entry;
       keys.slot = page_slot + block * KEYS;
-      [[unroll]] for (uint j = 0u; j < KEYS; ++j) keys.rows[j] = clamp(block * KEYS + j, low, high);
-      attend_block(keys, min(KEYS, shape.tokens - block * KEYS), entry.formats, kv_head, query);
+      [[unroll]] for (uint j = 0u; j < KEYS; ++j) keys.slots[j] = clamp(block * KEYS + j, low, high);
+      attend_block(keys, min(KEYS, shape.tokens - block * KEYS), kv_head, query);
     }
   }
   if (padding) return;

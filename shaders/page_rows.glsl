@@ -1,25 +1,70 @@
-// Rows of K and V in pages: how eight or two neighbouring elements of each format are read, and how two are written.
+// Rows of K and V in pages: how neighbouring elements of each format are read, and how they are written.
 #ifndef QUIRE_PAGE_ROWS_GLSL
 #define QUIRE_PAGE_ROWS_GLSL
 
+#extension GL_EXT_shader_16bit_storage : require
 #include "shaders/common.glsl"
 
-// Eight elements that start at byte `offset` (a multiple of 16) of the page; `eighth` counts eights from there.
-void load8(uvec2 page, uint format, uint offset, uint eighth, out vec4 low, out vec4 high) {
+layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer HalvesIn { uint16_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) buffer Halves { uint16_t at[]; };
+
+// The signed bytes of a word, lowest first.
+vec4 signed_bytes(uint word) { return vec4(ivec4(int(word) << 24, int(word) << 16, int(word) << 8, int(word)) >> 24); }
+
+// The rows of one head of K or of V in a page, by slot: byte offsets from the page's start of slot 0's codes and scales, and how far rows are apart.
+struct PageRows {
+  uvec2 page;
+  uint format;
+  uint codes;
+  uint scales;
+  uint row_code_bytes;
+  uint row_scale_bytes;
+};
+
+PageRows k_rows(PageEntry entry, PageShape shape, uint layer, uint head) {
+  const uint format = page_k_format(entry.formats);
+  return PageRows(entry.page, format, page_k_codes(shape, entry.formats, layer, head, 0u), page_k_scales(shape, entry.formats, layer, head, 0u),
+                  page_row_code_bytes(format, shape.k_dim), page_row_scale_bytes(format, shape.k_dim));
+}
+
+PageRows v_rows(PageEntry entry, PageShape shape, uint layer, uint head) {
+  const uint format = page_v_format(entry.formats);
+  return PageRows(entry.page, format, page_v_codes(shape, entry.formats, layer, head, 0u), page_v_scales(shape, entry.formats, layer, head, 0u),
+                  page_row_code_bytes(format, shape.v_dim), page_row_scale_bytes(format, shape.v_dim));
+}
+
+float load_scale(PageRows rows, uint slot, uint group) {
+  return unpackHalf2x16(uint(HalvesIn(rows.page).at[(rows.scales + slot * rows.row_scale_bytes) / 2u + group])).x;
+}
+
+// Elements [8 * eighth, 8 * eighth + 8) of the slot's row. Requires: format is rows.format; a constant keeps the choice out of loops.
+void load8(PageRows rows, uint format, uint slot, uint eighth, out vec4 low, out vec4 high) {
+  const uint codes = rows.codes + slot * rows.row_code_bytes;
   if (format == PAGE_FORMAT_F32) {
-    const uint at = offset / 16u + 2u * eighth;
-    low = Floats4In(page).at[at];
-    high = Floats4In(page).at[at + 1u];
+    const uint at = codes / 16u + 2u * eighth;
+    low = Floats4In(rows.page).at[at];
+    high = Floats4In(rows.page).at[at + 1u];
+  } else if (format == PAGE_FORMAT_Q8) {
+    const uvec2 words = Words2In(rows.page).at[codes / 8u + eighth];
+    const float scale = load_scale(rows, slot, eighth / (PAGE_GROUP / 8u));
+    low = scale * signed_bytes(words.x);
+    high = scale * signed_bytes(words.y);
   } else {
-    const uvec4 words = Words4In(page).at[offset / 16u + eighth];
+    const uvec4 words = Words4In(rows.page).at[codes / 16u + eighth];
     low = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
     high = vec4(unpackHalf2x16(words.z), unpackHalf2x16(words.w));
   }
 }
 
-vec2 load2(uvec2 page, uint format, uint offset, uint pair) {
-  if (format == PAGE_FORMAT_F32) return uintBitsToFloat(Words2In(page).at[offset / 8u + pair]);
-  return unpackHalf2x16(WordsIn(page).at[offset / 4u + pair]);
+// Elements 2 * pair and 2 * pair + 1.
+vec2 load2(PageRows rows, uint format, uint slot, uint pair) {
+  const uint codes = rows.codes + slot * rows.row_code_bytes;
+  if (format == PAGE_FORMAT_F32) return uintBitsToFloat(Words2In(rows.page).at[codes / 8u + pair]);
+  if (format == PAGE_FORMAT_Q8) {
+    const int word = int(uint(HalvesIn(rows.page).at[codes / 2u + pair]));
+    return load_scale(rows, slot, pair / (PAGE_GROUP / 2u)) * vec2(ivec2(word << 24, word << 16) >> 24);
+  }
+  return unpackHalf2x16(WordsIn(rows.page).at[codes / 4u + pair]);
 }
 
 // The f16 nearest to x, ties to even, as IEEE 754 converts; packHalf2x16 may round another way. Numbers beyond the range become the largest f16:
@@ -42,12 +87,41 @@ uint float_to_half(float x) {
   return sign | (result + (up ? 1u : 0u));
 }
 
-void store2(uvec2 page, uint format, uint offset, uint pair, vec2 values) {
-  if (format == PAGE_FORMAT_F32) {
-    Floats(page).at[offset / 4u + 2u * pair] = values.x;
-    Floats(page).at[offset / 4u + 2u * pair + 1u] = values.y;
+// The scale of a q8 group: the f16 nearest to largest / 127, ties to even, from the bits of the largest magnitude. A NaN becomes NaN and shows in the
+// whole group; an infinity becomes the largest f16. In integers, because devices may round a division another way.
+uint q8_scale(uint largest) {
+  if (largest > 0x7f800000u) return 0x7e00u;
+  const uint exponent = largest >> 23;
+  if (exponent < 100u) return 0u;       // below 2^-26: far less than half of the smallest f16
+  if (exponent > 150u) return 0x7bffu;  // 2^24 and more
+  const uint significand = ((largest & 0x007fffffu) | 0x00800000u) << 6;
+  const uint quotient = significand / 127u;
+  // 23 or 24 bits, the lowest one set if there was a remainder: no midpoint of two f16 has it, so that rounding once more rounds rightly.
+  const uint sticky = quotient | (quotient * 127u != significand ? 1u : 0u);
+  return float_to_half(uintBitsToFloat(floatBitsToUint(float(sticky)) + ((exponent - 156u) << 23)));
+}
+
+// The code of x in a q8 group: the integer nearest to x / scale, ties to even, at most 127 in magnitude. `inverse` is near 1 / scale. The products that
+// decide have at most 19 bits: no device rounds them.
+uint q8_code(float x, float scale, float inverse) {
+  const float magnitude = min(abs(x), 127.0 * scale);
+  float code = floor(magnitude * inverse + 0.5);  // right, or one off
+  const bool odd = (uint(code) & 1u) == 1u;
+  const float above = (code + 0.5) * scale;
+  const float below = (code - 0.5) * scale;
+  if (magnitude > above || (magnitude == above && odd)) code += 1.0;
+  else if (magnitude < below || (magnitude == below && odd)) code -= 1.0;
+  return uint(x < 0.0 ? -int(code) : int(code)) & 255u;
+}
+
+// Requires: no q8 page, where elements are written a group at a time.
+void store2(PageRows rows, uint slot, uint pair, vec2 values) {
+  const uint codes = rows.codes + slot * rows.row_code_bytes;
+  if (rows.format == PAGE_FORMAT_F32) {
+    Floats(rows.page).at[codes / 4u + 2u * pair] = values.x;
+    Floats(rows.page).at[codes / 4u + 2u * pair + 1u] = values.y;
   } else {
-    Words(page).at[offset / 4u + pair] = float_to_half(values.x) | float_to_half(values.y) << 16;
+    Words(rows.page).at[codes / 4u + pair] = float_to_half(values.x) | float_to_half(values.y) << 16;
   }
 }
 

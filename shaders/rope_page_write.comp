@@ -7,9 +7,10 @@
 // Out    args.q f32 activation [q_heads * k_dim][column_count]; one slot of K and of V for each column that has a page. Padding columns get
 //        zeros in q and write no slot.
 // Grid   x: pairs of elements of a head * COLUMN_TILE, columns next to each other; y: heads of Q, of K, of V; z: column tiles. An invocation owns two
-//        neighbouring elements of one head in one column. (Two f16 fill the word that is written, so no 16-bit stores are needed.)
+//        neighbouring elements of one head in one column. In a q8 page the one that owns a group's first pair writes the whole group, and the others
+//        nothing: it reads the group twice, which needs neither shared memory nor a barrier.
 // Spec   workgroup, COLUMN_TILE.
-// Bytes  qkv and q once, one slot of K and V a column.
+// Bytes  qkv and q once (K and V of q8 pages twice, from the cache), one slot of K and V a column.
 #include "shaders/page_rows.glsl"
 layout(constant_id = 1) const uint COLUMN_TILE = 1;
 layout(push_constant) uniform Push { RopePageWriteArgs args; };
@@ -32,6 +33,35 @@ float turned(uint head_row, uint element, uint column) {
   const float sine = FloatsIn(args.rope).at[angle + 1u];
   precise const float result = first ? x * cosine - other * sine : x * cosine + other * sine;
   return result;
+}
+
+// One head's K or V of one column.
+struct Source {
+  uint first_row;  // of qkv
+  uint column;
+  uint dim;
+  bool turns;
+};
+
+float source_value(Source source, uint element) {
+  return source.turns ? turned(source.first_row, element, source.column) : qkv_at(source.first_row + element, source.column);
+}
+
+// Writes the codes of elements [first, first + PAGE_GROUP), fewer at the row's end, and their scale.
+void store_q8_group(Source source, PageRows rows, uint slot, uint first) {
+  const uint end = min(first + PAGE_GROUP, source.dim);
+  uint largest = 0u;
+  [[dont_unroll]] for (uint i = first; i < end; ++i) largest = max(largest, floatBitsToUint(source_value(source, i)) & 0x7fffffffu);
+  const uint half_scale = q8_scale(largest);
+  Halves(rows.page).at[(rows.scales + slot * rows.row_scale_bytes) / 2u + first / PAGE_GROUP] = uint16_t(half_scale);
+  const bool all_zero = half_scale == 0u || half_scale > 0x7c00u;
+  const float scale = all_zero ? 1.0 : unpackHalf2x16(half_scale).x;
+  const float inverse = 1.0 / scale;
+  [[dont_unroll]] for (uint word = first / 4u; word < end / 4u; ++word) {
+    uint codes = 0u;
+    [[unroll]] for (uint i = 0u; i < 4u; ++i) codes |= q8_code(source_value(source, 4u * word + i), scale, inverse) << (8u * i);
+    Words(rows.page).at[(rows.codes + slot * rows.row_code_bytes) / 4u + word] = all_zero ? 0u : codes;
+  }
 }
 
 void main() {
@@ -58,13 +88,16 @@ void main() {
   if (is_null(entry.page)) return;
   const uint slot = info.slot - page_index * shape.tokens;
   const uint kv_head = head - args.q_heads - (is_v ? shape.kv_heads : 0u);
-  if (is_v) {
-    const uint row = (args.q_heads + shape.kv_heads) * shape.k_dim + kv_head * shape.v_dim + element;
-    store2(entry.page, page_v_format(entry.formats), page_v_codes(shape, entry.formats, args.layer, kv_head, slot), element / 2u,
-           vec2(qkv_at(row, column), qkv_at(row + 1u, column)));
-  } else {
-    const uint row = head * shape.k_dim;
-    store2(entry.page, page_k_format(entry.formats), page_k_codes(shape, entry.formats, args.layer, kv_head, slot), element / 2u,
-           vec2(turned(row, element, column), turned(row, element + 1u, column)));
-  }
+  Source source;
+  source.first_row = is_v ? (args.q_heads + shape.kv_heads) * shape.k_dim + kv_head * shape.v_dim : head * shape.k_dim;
+  source.column = column;
+  source.dim = is_v ? shape.v_dim : shape.k_dim;
+  source.turns = !is_v;
+  PageRows rows;
+  if (is_v) rows = v_rows(entry, shape, args.layer, kv_head);
+  else rows = k_rows(entry, shape, args.layer, kv_head);
+  if (rows.format != PAGE_FORMAT_Q8)
+    store2(rows, slot, element / 2u, vec2(source_value(source, element), source_value(source, element + 1u)));
+  else if (element % PAGE_GROUP == 0u)
+    store_q8_group(source, rows, slot, element);
 }

@@ -43,7 +43,7 @@ void add_bench(CLI::App& app, Outcome& outcome) {
   add_list(*verb, "-n,--n-gen", flags->generated, "tokens of the decode measurements [32; with --no-cache 64,256,1024]; 0: none")->check(CLI::Range(0u, kMostTokens));
   CLI::Option* depths = add_list(*verb, "-d,--n-depth", flags->depths, "tokens in the cache before either [0]")->check(CLI::Range(0u, kMostTokens));
   CLI::Option* sequences = add_list(*verb, "--sequences", flags->sequences, "sequences computed together [1]")->check(CLI::Range(1u, 1024u));
-  add_list(*verb, "--kv", flags->formats, "page formats of keys and values [f16]: f16, f32");
+  add_list(*verb, "--kv", flags->formats, "page formats of keys and values [f16]: f16, f32, q8");
   CLI::Option* full =
       verb->add_flag("--full", flags->full,
                      "one list after the other instead of all combinations: -p 1,32,64,128,512, then decode at -d 0,512,2048,8192, then\n"

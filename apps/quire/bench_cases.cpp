@@ -37,7 +37,10 @@ const char* phase_name(BenchPhase phase) { return phase == BenchPhase::prefill ?
 
 Outcome bench_cases(const BenchFlags& flags, uint32_t context_length, std::vector<BenchCase>& cases, std::vector<std::string>& left_out) {
   std::vector<std::string> formats = flags.formats;
-  if (formats.empty()) formats = flags.full ? std::vector<std::string>{"f16", "f32"} : std::vector<std::string>{"f16"};
+  if (formats.empty()) {
+    formats = {"f16"};
+    if (flags.full) formats = {"f16", "f32", "q8"};
+  }
   for (const std::string& format : formats) {
     ModelFlags model = flags.model;
     model.kv = format;

@@ -1,5 +1,6 @@
 #include "flags.hpp"
 
+#include <algorithm>
 #include <random>
 
 namespace quire_app {
@@ -26,7 +27,7 @@ void add_kv_parts(CLI::App& verb, ModelFlags& flags) {
 
 void add_timeline(CLI::App& verb, ModelFlags& flags) {
   add_context(verb, flags);
-  verb.add_option("--kv", flags.kv, "page format of keys and values: f16, f32")->capture_default_str();
+  verb.add_option("--kv", flags.kv, "page format of keys and values: f16, f32, q8")->capture_default_str();
   add_kv_parts(verb, flags);
 }
 
@@ -80,12 +81,9 @@ quire_sampling sampling_of(const SamplingFlags& flags, uint64_t seed) {
 
 Outcome page_formats(const ModelFlags& flags, quire_page_format& k, quire_page_format& v) {
   const auto parse = [](const std::string& name, quire_page_format& format) -> Outcome {
-    if (name == "f16")
-      format = QUIRE_PAGE_F16;
-    else if (name == "f32")
-      format = QUIRE_PAGE_F32;
-    else
-      return failure(kExitUsage, "page format '" + name + "' is none of f16, f32");
+    const auto found = std::find_if(kPageFormats.begin(), kPageFormats.end(), [&](const NamedPageFormat& known) { return known.name == name; });
+    if (found == kPageFormats.end()) return failure(kExitUsage, "page format '" + name + "' is none of f16, f32, q8");
+    format = found->format;
     return {};
   };
   QUIRE_APP_TRY(parse(flags.kv_k.empty() ? flags.kv : flags.kv_k, k));

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "outcome.hpp"
 
@@ -49,6 +51,13 @@ void add_json(CLI::App& verb, bool& json);
 /// The seed to use: given, or taken from the system's randomness.
 uint64_t choose_seed(const SamplingFlags& flags);
 quire_sampling sampling_of(const SamplingFlags& flags, uint64_t seed);
+
+struct NamedPageFormat {
+  quire_page_format format;
+  std::string_view name;
+};
+/// As `--kv` takes them.
+inline constexpr std::array<NamedPageFormat, 3> kPageFormats = {{{QUIRE_PAGE_F16, "f16"}, {QUIRE_PAGE_F32, "f32"}, {QUIRE_PAGE_Q8, "q8"}}};
 
 /// On error: kExitUsage.
 Outcome page_formats(const ModelFlags& flags, quire_page_format& k, quire_page_format& v);

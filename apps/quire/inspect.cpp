@@ -84,6 +84,15 @@ std::string readable(const Json& report) {
   return text + "verdict: " + report["verdict"].get<std::string>() + "\n";
 }
 
+/// What a token takes in each page format, K and V alike.
+void add_bytes_per_token(const quire_cpp::File& file, uint32_t context_length, Json& bytes) {
+  for (const NamedPageFormat& named : kPageFormats) {
+    quire_prediction prediction = quire_cpp::sized<quire_prediction>();
+    const quire_status status = quire_file_predict(file.get(), context_length, named.format, named.format, &prediction);
+    if (status == QUIRE_OK || status == QUIRE_OUT_OF_DEVICE_MEMORY) bytes["kv_per_token_" + std::string(named.name)] = prediction.page_bytes_per_token;
+  }
+}
+
 /// The device asked for; if there is none, the null device, so that the file can be read all the same.
 Outcome open_some_engine(const InspectFlags& flags, quire_cpp::Engine& engine, Outcome& refusal) {
   refusal = open_engine(flags.model, KernelTimes::off, engine);
@@ -113,6 +122,8 @@ Outcome inspect(const InspectFlags& flags) {
   static_cast<void>(quire_engine_device(engine.get(), &device));
   quire_prediction prediction = quire_cpp::sized<quire_prediction>();
   const quire_status status = quire_file_predict(file.get(), flags.model.context_length, k, v, &prediction);
+  Outcome verdict = refusal;
+  if (status != QUIRE_OK) verdict = failure(status, Doing::model, quire_file_last_error(file.get()));
   report["device"] = device.name;
   if (status == QUIRE_OK || status == QUIRE_OUT_OF_DEVICE_MEMORY) {
     report["kv_groups"] = predicted_groups(file, flags.model.context_length, k, v, prediction.group_count);
@@ -124,9 +135,8 @@ Outcome inspect(const InspectFlags& flags) {
                        {"kv_for_context_of_" + std::to_string(prediction.context_length), prediction.page_bytes},
                        {"total", prediction.weight_bytes + prediction.scratch_bytes + prediction.table_bytes + prediction.session_bytes +
                                      prediction.page_bytes}};
+    add_bytes_per_token(file, flags.model.context_length, report["bytes"]);
   }
-  Outcome verdict = refusal;
-  if (status != QUIRE_OK) verdict = failure(status, Doing::model, quire_file_last_error(file.get()));
   report["runs"] = verdict.ok();
   report["verdict"] = verdict.ok() ? "runs here" : "does not run here: " + verdict.message;
   QUIRE_APP_TRY(flags.json ? print_json(report) : write_out(readable(report)));

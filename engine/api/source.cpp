@@ -25,6 +25,7 @@ Result<PageFormats> page_formats(quire_page_format k, quire_page_format v) {
     switch (format) {
       case QUIRE_PAGE_F16: return PageFormat::f16;
       case QUIRE_PAGE_F32: return PageFormat::f32;
+      case QUIRE_PAGE_Q8: return PageFormat::q8;
       case QUIRE_PAGE_FORCE_32_BITS: break;
     }
     return make_error(Code::unsupported, "%u is no quire_page_format of this version", static_cast<unsigned>(format));

@@ -17,6 +17,10 @@ namespace quire {
 /* Formats of K or V in a page; a page-table entry holds K's in bits 0-7 and V's in bits 8-15. */
 #define PAGE_FORMAT_F16 0u
 #define PAGE_FORMAT_F32 1u
+#define PAGE_FORMAT_Q8 2u /* element = scale * code: signed bytes, and an f16 scale for each group of PAGE_GROUP elements of a row */
+
+/* Groups restart at each row; a row's last group may be shorter. */
+#define PAGE_GROUP 32u
 
 /* Slots of one page never straddle pages; shapes are in elements. Requires: k_dim and v_dim are multiples of 8. */
 struct PageShape {
@@ -40,10 +44,14 @@ SHARED_FN uint32 page_k_format(uint32 formats) { return formats & 255u; }
 SHARED_FN uint32 page_v_format(uint32 formats) { return (formats >> 8) & 255u; }
 
 /* Bytes of one row's codes. */
-SHARED_FN uint32 page_row_code_bytes(uint32 format, uint32 dim) { return format == PAGE_FORMAT_F32 ? 4u * dim : 2u * dim; }
+SHARED_FN uint32 page_row_code_bytes(uint32 format, uint32 dim) {
+  return format == PAGE_FORMAT_F32 ? 4u * dim : (format == PAGE_FORMAT_Q8 ? dim : 2u * dim);
+}
 
-/* Bytes of one row's scales: none in the formats so far. */
-SHARED_FN uint32 page_row_scale_bytes(uint32 format, uint32 dim) { return 0u * format * dim; }
+/* Bytes of one row's scales. */
+SHARED_FN uint32 page_row_scale_bytes(uint32 format, uint32 dim) {
+  return format == PAGE_FORMAT_Q8 ? 2u * ((dim + PAGE_GROUP - 1u) / PAGE_GROUP) : 0u;
+}
 
 SHARED_FN uint32 page_code_region_bytes(PageShape shape, uint32 format, uint32 dim) {
   return page_align16(shape.kv_heads * shape.tokens * page_row_code_bytes(format, dim));

@@ -135,6 +135,9 @@ def inspect_says_what_is_there_and_whether_it_runs():
     assert {entry["key"]: entry["value"] for entry in report["metadata"]}["general.architecture"] == "llama"
     assert len(report["tensors"]) == 20 and report["bytes"]["kv_per_token"] == 256 and report["bytes"]["kv_for_context_of_128"] == 256 * 128
     assert json.loads(quire("inspect", MODEL, "--json", "--kv", "f32")[0])["bytes"]["kv_per_token"] == 512
+    mixed = json.loads(quire("inspect", MODEL, "--json", "--kv-k", "q8")[0])["bytes"]
+    assert [mixed["kv_per_token_" + name] for name in ("f16", "f32", "q8")] == [256, 512, 144], mixed
+    assert mixed["kv_per_token"] == (256 + 144) // 2
     refused = json.loads(quire("inspect", MODEL, "--json", "--device", "cuda", code=4)[0])
     assert not refused["runs"] and "CUDA" in refused["verdict"]
     assert b"verdict: runs here" in quire("inspect", MODEL)[0]

@@ -1,14 +1,18 @@
 // The oracle's own foundations, checked against answers worked out by hand or by another rule.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "engine/base/half.hpp"
+#include "engine/device/reference/reference_pages.hpp"
 #include "engine/device/reference/weight_blocks.hpp"
 #include "tests/conformance/support/case_plan.hpp"
 #include "tests/conformance/support/compare.hpp"
+#include "tests/conformance/support/values.hpp"
 
 namespace quire::conformance {
 namespace {
@@ -83,6 +87,80 @@ TEST_CASE("weight blocks: q8_0 takes signed bytes times scale, block after block
   CHECK(values[1] == -32.0f);
   CHECK(values[2] == 0.0f);
   CHECK(values[63] == -10.0f);
+}
+
+/// One row of 40 elements in a q8 page of one slot, written and read by the reference: 40 codes, 8 bytes of padding, 2 scales.
+struct Q8Row {
+  std::byte page[2 * 64] = {};
+  PageEntry entry{reinterpret_cast<uint64_t>(page), PAGE_FORMAT_Q8 | PAGE_FORMAT_Q8 << 8, 0};
+  SequenceInfo sequence{reinterpret_cast<uint64_t>(&entry), 1, 0};
+  PageShape shape{1, 1, 40, 40, 1};
+  reference::RowPlace place() const { return {sequence, shape, 0, 0, 0}; }
+  int code(uint32_t i) const { return std::to_integer<int8_t>(page[i]); }
+  uint16_t scale(uint32_t group) const {
+    uint16_t half;
+    std::memcpy(&half, page + 48 + 2 * group, 2);
+    return half;
+  }
+};
+
+TEST_CASE("q8 pages: a scale is the half nearest to the largest magnitude / 127, a code the nearest integer, ties to even, found by trying all") {
+  Random random(0x98);
+  for (uint32_t round = 0; round < 60; ++round) {
+    const float range = std::ldexp(random.uniform(1, 2), static_cast<int>(random.below(40)) - 20);
+    std::vector<float> values(40);
+    for (float& value : values) value = random.uniform(-range, range);
+    Q8Row row;
+    reference::write_k_row(row.place(), values);
+    for (uint32_t group = 0; group < 2; ++group) {
+      double largest = 0;
+      for (uint32_t i = 32 * group; i < std::min(32 * (group + 1), 40u); ++i) largest = std::max(largest, std::abs(double{values[i]}));
+      uint16_t best = 0;
+      for (uint16_t half = 1; half < 0x7c00; ++half) {
+        const double nearer = std::abs(127 * half_value(best) - largest) - std::abs(127 * half_value(half) - largest);
+        if (nearer > 0 || (nearer == 0 && half % 2 == 0)) best = half;
+      }
+      REQUIRE(row.scale(group) == best);
+      const double scale = half_value(best);
+      for (uint32_t i = 32 * group; i < std::min(32 * (group + 1), 40u); ++i) {
+        int nearest = -127;
+        for (int code = -126; code <= 127; ++code) {
+          const double nearer = std::abs(nearest * scale - double{values[i]}) - std::abs(code * scale - double{values[i]});
+          if (nearer > 0 || (nearer == 0 && code % 2 == 0)) nearest = code;
+        }
+        REQUIRE(row.code(i) == (scale == 0 ? 0 : nearest));
+      }
+    }
+    std::vector<float> back(40);
+    reference::read_k_row(row.place(), back);
+    for (uint32_t i = 0; i < 40; ++i) REQUIRE(double{back[i]} == half_value(row.scale(i / 32)) * row.code(i));
+  }
+}
+
+TEST_CASE("q8 pages: zeros have no scale, an infinity the largest one, a NaN shows in its group and nowhere else; V lies behind K") {
+  std::vector<float> values(40, 0.0f);
+  values[33] = -2.54f;
+  Q8Row row;
+  reference::write_v_row(row.place(), values);
+  std::vector<float> back(40);
+  reference::read_v_row(row.place(), back);
+  CHECK(back[0] == 0);
+  CHECK(std::to_integer<int8_t>(row.page[64 + 33]) == -127);
+  CHECK(back[33] == doctest::Approx(-2.54).epsilon(0.001));
+  CHECK(row.scale(0) == 0);  // K's, untouched
+  values[3] = INFINITY;
+  values[39] = NAN;
+  reference::write_k_row(row.place(), values);
+  CHECK(row.scale(0) == 0x7bff);
+  CHECK(row.code(3) == 127);
+  CHECK(row.code(4) == 0);
+  reference::read_k_row(row.place(), back);
+  CHECK(back[3] == 127 * 65504.0f);
+  for (uint32_t i = 32; i < 40; ++i) CHECK(std::isnan(back[i]));
+  values[3] = -1e30f;
+  reference::write_k_row(row.place(), values);
+  CHECK(row.scale(0) == 0x7bff);
+  CHECK(row.code(3) == -127);
 }
 
 TEST_CASE("case_plan: every two values of two dimensions meet, in far fewer cases than the product has") {

@@ -1,6 +1,8 @@
 // rope_page_write against the reference: whole slabs are compared byte for byte.
+#include <cmath>
 #include <doctest/doctest.h>
 #include <iterator>
+#include <limits>
 
 #include "tests/conformance/support/attention_case.hpp"
 #include "tests/conformance/support/columns.hpp"
@@ -69,6 +71,27 @@ float any_float(Random& random) {
   }
 }
 
+/// What a q8 group's elements have in common.
+enum class GroupKind : uint8_t { any, zero, code_ties, scale_tie, tiny, huge, infinite, nan };
+constexpr uint32_t kGroupKindCount = 8;
+
+/// Element `index` of a group of K or V that does not turn.
+float group_float(GroupKind kind, uint32_t index, Random& random) {
+  switch (kind) {
+    case GroupKind::any: break;
+    case GroupKind::zero: return random.below(2) == 0 ? 0.0f : -0.0f;
+    // The scale is exactly 2^-7, and every other element half way between two codes.
+    case GroupKind::code_ties: return index == 0 ? 127 * 0x1p-7f : (random.grid(126, 1) + 0.5f) * 0x1p-7f;
+    // The scale is half way between two halves.
+    case GroupKind::scale_tie: return index == 0 ? -127 * (2.0f * static_cast<float>(1024 + random.below(1024)) + 1) * 0x1p-16f : random.uniform(-1, 1);
+    case GroupKind::tiny: return random.uniform(-2e-5f, 2e-5f) * (random.below(4) == 0 ? 1.0f : 0.1f);  // denormal scales, and none
+    case GroupKind::huge: return random.uniform(-1e30f, 1e30f);
+    case GroupKind::infinite: return index % 16 == 3 ? -INFINITY : random.uniform(-1e6f, 1e6f);
+    case GroupKind::nan: return index == 5 ? std::numeric_limits<float>::quiet_NaN() : random.uniform(-4, 4);
+  }
+  return any_float(random);
+}
+
 // Turned elements are multiples of 1/256 with 12 bits and angles' cosines and sines (inputs of the kernel) multiples of 1/256 with 9: products and
 // their sum are exact in a float with and without fma, so that the only rounding left is the page format's.
 void fill_inputs(WriteCase& c, Random& random) {
@@ -77,9 +100,12 @@ void fill_inputs(WriteCase& c, Random& random) {
   c.rope.assign(c.columns.size() * c.rope_dim, kPoisonFloat);
   for (uint32_t n = 0; n < c.columns.size(); ++n) {
     if (c.columns[n].sequence == PADDING_COLUMN) continue;
+    GroupKind kind = GroupKind::any;
     for (uint32_t row = 0; row < c.qkv_rows(); ++row) {
-      const bool turns = row < turned && row % c.plan.page.k_dim < c.rope_dim;
-      c.qkv[activation_index(row, n, c.qkv_rows(), c.column_tile)] = turns ? random.grid(8, 0x1p-8f) : any_float(random);
+      const uint32_t element = row < turned ? row % c.plan.page.k_dim : (row - turned) % c.plan.page.v_dim;
+      if (element % PAGE_GROUP == 0) kind = static_cast<GroupKind>(row < c.q_rows() ? 0 : random.below(kGroupKindCount));
+      const bool turns = row < turned && element < c.rope_dim;
+      c.qkv[activation_index(row, n, c.qkv_rows(), c.column_tile)] = turns ? random.grid(8, 0x1p-8f) : group_float(kind, element % PAGE_GROUP, random);
     }
     for (uint32_t i = 0; i < c.rope_dim; ++i) c.rope[n * c.rope_dim + i] = random.grid(1, 0x1p-8f);
   }

@@ -13,38 +13,91 @@ namespace {
 
 PageEntry page_entry(const RowPlace& place) { return host_pointer<const PageEntry>(place.sequence.table)[place.slot / place.page.tokens]; }
 
-std::byte* k_row(const RowPlace& place, const PageEntry& entry) {
-  return host_pointer<std::byte>(entry.page) + page_k_codes(place.page, entry.formats, place.layer, place.kv_head, place.slot % place.page.tokens);
+// A row's codes, and its scales if the format has any.
+struct RowBytes {
+  std::byte* codes;
+  std::byte* scales;
+};
+
+RowBytes k_row(const RowPlace& place, const PageEntry& entry) {
+  const uint32_t slot = place.slot % place.page.tokens;
+  auto* page = host_pointer<std::byte>(entry.page);
+  return {page + page_k_codes(place.page, entry.formats, place.layer, place.kv_head, slot),
+          page + page_k_scales(place.page, entry.formats, place.layer, place.kv_head, slot)};
 }
 
-std::byte* v_row(const RowPlace& place, const PageEntry& entry) {
-  return host_pointer<std::byte>(entry.page) + page_v_codes(place.page, entry.formats, place.layer, place.kv_head, place.slot % place.page.tokens);
+RowBytes v_row(const RowPlace& place, const PageEntry& entry) {
+  const uint32_t slot = place.slot % place.page.tokens;
+  auto* page = host_pointer<std::byte>(entry.page);
+  return {page + page_v_codes(place.page, entry.formats, place.layer, place.kv_head, slot),
+          page + page_v_scales(place.page, entry.formats, place.layer, place.kv_head, slot)};
 }
 
-void read_codes(uint32_t format, const std::byte* codes, std::span<float> values) {
+uint16_t load_half(const std::byte* bytes, size_t index) {
+  uint16_t half;
+  std::memcpy(&half, bytes + 2 * index, 2);
+  return half;
+}
+
+void store_half(std::byte* bytes, size_t index, uint16_t half) { std::memcpy(bytes + 2 * index, &half, 2); }
+
+void read_row(uint32_t format, const RowBytes& row, std::span<float> values) {
   if (format == PAGE_FORMAT_F32) {
-    std::memcpy(values.data(), codes, values.size_bytes());
+    std::memcpy(values.data(), row.codes, values.size_bytes());
     return;
   }
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = format == PAGE_FORMAT_Q8 ? half_to_float(load_half(row.scales, i / PAGE_GROUP)) * static_cast<float>(std::to_integer<int8_t>(row.codes[i]))
+                                         : half_to_float(load_half(row.codes, i));
+}
+
+constexpr uint16_t kLargestHalf = 0x7bff;
+constexpr uint16_t kNanHalf = 0x7e00;
+
+// The half nearest to largest / 127, ties to even, at most the largest half. Seven bits times a half and the distances are exact in double precision.
+uint16_t nearest_scale(double largest) {
+  if (largest >= 127.0 * static_cast<double>(half_to_float(kLargestHalf))) return kLargestHalf;
+  const auto distance = [&](uint16_t half) { return std::abs(127.0 * static_cast<double>(half_to_float(half)) - largest); };
+  uint16_t best = float_to_half(static_cast<float>(largest / 127));
+  for (const int step : {-1, 1}) {
+    if ((step < 0 && best == 0) || (step > 0 && best == kLargestHalf)) continue;
+    const auto other = static_cast<uint16_t>(best + step);
+    if (distance(other) < distance(best) || (distance(other) == distance(best) && other % 2 == 0)) best = other;
+  }
+  return best;
+}
+
+// One group: codes are the integers nearest to value / scale, ties to even, at most 127 in magnitude.
+void write_q8_group(std::byte* scale_place, std::byte* codes, std::span<const float> values) {
+  double largest = 0;
+  bool has_nan = false;
+  for (const float value : values) {
+    has_nan = has_nan || std::isnan(value);
+    largest = std::max(largest, std::abs(static_cast<double>(value)));
+  }
+  const uint16_t half = has_nan ? kNanHalf : nearest_scale(largest);
+  store_half(scale_place, 0, half);
+  const auto scale = static_cast<double>(half_to_float(half));
   for (size_t i = 0; i < values.size(); ++i) {
-    uint16_t half;
-    std::memcpy(&half, codes + 2 * i, 2);
-    values[i] = half_to_float(half);
+    const double code = has_nan || scale == 0 ? 0 : std::clamp(std::nearbyint(static_cast<double>(values[i]) / scale), -127.0, 127.0);
+    codes[i] = static_cast<std::byte>(static_cast<int8_t>(code));
   }
 }
 
-void write_codes(uint32_t format, std::byte* codes, std::span<const float> values) {
+void write_row(uint32_t format, const RowBytes& row, std::span<const float> values) {
   if (format == PAGE_FORMAT_F32) {
-    std::memcpy(codes, values.data(), values.size_bytes());
+    std::memcpy(row.codes, values.data(), values.size_bytes());
+    return;
+  }
+  if (format == PAGE_FORMAT_Q8) {
+    for (size_t first = 0; first < values.size(); first += PAGE_GROUP)
+      write_q8_group(row.scales + 2 * (first / PAGE_GROUP), row.codes + first, values.subspan(first, std::min<size_t>(PAGE_GROUP, values.size() - first)));
     return;
   }
   // Numbers beyond f16 become its largest: an infinity in a page would make NaN of every sum that gives it weight 0.
   constexpr float kLargest = 65504.0f;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const float in_range = std::isnan(values[i]) ? values[i] : std::clamp(values[i], -kLargest, kLargest);
-    const uint16_t half = float_to_half(in_range);
-    std::memcpy(codes + 2 * i, &half, 2);
-  }
+  for (size_t i = 0; i < values.size(); ++i)
+    store_half(row.codes, i, float_to_half(std::isnan(values[i]) ? values[i] : std::clamp(values[i], -kLargest, kLargest)));
 }
 
 // Turns the pairs of one head in place; angles[2 i] and angles[2 i + 1] are cos and sin of pair i.
@@ -65,22 +118,22 @@ void rotate(std::span<float> head, const float* angles, uint32_t rope_dim, bool 
 
 void read_k_row(const RowPlace& place, std::span<float> values) {
   const PageEntry entry = page_entry(place);
-  read_codes(page_k_format(entry.formats), k_row(place, entry), values);
+  read_row(page_k_format(entry.formats), k_row(place, entry), values);
 }
 
 void read_v_row(const RowPlace& place, std::span<float> values) {
   const PageEntry entry = page_entry(place);
-  read_codes(page_v_format(entry.formats), v_row(place, entry), values);
+  read_row(page_v_format(entry.formats), v_row(place, entry), values);
 }
 
 void write_k_row(const RowPlace& place, std::span<const float> values) {
   const PageEntry entry = page_entry(place);
-  write_codes(page_k_format(entry.formats), k_row(place, entry), values);
+  write_row(page_k_format(entry.formats), k_row(place, entry), values);
 }
 
 void write_v_row(const RowPlace& place, std::span<const float> values) {
   const PageEntry entry = page_entry(place);
-  write_codes(page_v_format(entry.formats), v_row(place, entry), values);
+  write_row(page_v_format(entry.formats), v_row(place, entry), values);
 }
 
 void rope_page_write(const RopePageWriteArgs& args, const KernelVariant& kernel) {

@@ -252,6 +252,7 @@ QUIRE_API quire_status quire_file_tensor(quire_file *file, size_t index, quire_t
 typedef enum quire_page_format {
   QUIRE_PAGE_F16 = 0,
   QUIRE_PAGE_F32 = 1,
+  QUIRE_PAGE_Q8 = 2, /* signed bytes, and an f16 scale for each 32 elements of a head: 8.5 bits an element */
   QUIRE_PAGE_FORCE_32_BITS = 0x7fffffff
 } quire_page_format;
 

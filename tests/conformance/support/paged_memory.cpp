@@ -1,6 +1,7 @@
 #include "tests/conformance/support/paged_memory.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -11,20 +12,44 @@ namespace {
 
 constexpr uint32_t kUnrelatedPages = 3;
 
-uint32_t formats_of(FormatMix mix, uint32_t page_index) {
-  constexpr uint32_t kAll[] = {PAGE_FORMAT_F16 | PAGE_FORMAT_F16 << 8, PAGE_FORMAT_F32 | PAGE_FORMAT_F32 << 8, PAGE_FORMAT_F16 | PAGE_FORMAT_F32 << 8,
-                               PAGE_FORMAT_F32 | PAGE_FORMAT_F16 << 8};
-  return mix == FormatMix::mixed ? kAll[page_index % 4] : kAll[static_cast<uint32_t>(mix)];
+uint32_t formats_of(FormatMix mix, uint64_t turn) {
+  constexpr uint32_t kFormats[] = {PAGE_FORMAT_F16, PAGE_FORMAT_F32, PAGE_FORMAT_Q8};
+  switch (mix) {
+    case FormatMix::f16: return PAGE_FORMAT_F16 | PAGE_FORMAT_F16 << 8;
+    case FormatMix::f32: return PAGE_FORMAT_F32 | PAGE_FORMAT_F32 << 8;
+    case FormatMix::q8: return PAGE_FORMAT_Q8 | PAGE_FORMAT_Q8 << 8;
+    case FormatMix::k16_v32: return PAGE_FORMAT_F16 | PAGE_FORMAT_F32 << 8;
+    case FormatMix::k32_v8: return PAGE_FORMAT_F32 | PAGE_FORMAT_Q8 << 8;
+    case FormatMix::k8_v16: return PAGE_FORMAT_Q8 | PAGE_FORMAT_F16 << 8;
+    case FormatMix::mixed: break;
+  }
+  // K's format changes at each page, V's at every third too, so that three neighbours show all formats on both sides.
+  return kFormats[turn % 3] | kFormats[(turn + turn / 3) % 3] << 8;
 }
 
-void store(std::byte* row, uint32_t format, std::span<const float> values) {
+void store_half(std::byte* bytes, size_t index, float value) {
+  const uint16_t half = float_to_half(value);
+  std::memcpy(bytes + 2 * index, &half, 2);
+}
+
+void store(std::byte* codes, std::byte* scales, uint32_t format, std::span<const float> values) {
   if (format == PAGE_FORMAT_F32) {
-    std::memcpy(row, values.data(), values.size_bytes());
+    std::memcpy(codes, values.data(), values.size_bytes());
     return;
   }
-  for (size_t i = 0; i < values.size(); ++i) {
-    const uint16_t half = float_to_half(values[i]);
-    std::memcpy(row + 2 * i, &half, 2);
+  if (format == PAGE_FORMAT_F16) {
+    for (size_t i = 0; i < values.size(); ++i) store_half(codes, i, values[i]);
+    return;
+  }
+  for (size_t first = 0; first < values.size(); first += PAGE_GROUP) {
+    const auto group = values.subspan(first, std::min<size_t>(PAGE_GROUP, values.size() - first));
+    float largest = 0;
+    for (const float value : group) largest = std::max(largest, std::abs(value));
+    store_half(scales, first / PAGE_GROUP, largest / 127);
+    for (size_t i = 0; i < group.size(); ++i) {
+      const float code = largest == 0 ? 0 : std::round(127 * group[i] / largest);
+      codes[first + i] = static_cast<std::byte>(static_cast<int8_t>(code));
+    }
   }
 }
 
@@ -36,7 +61,7 @@ const char* arrangement_name(Arrangement arrangement) {
 }
 
 const char* format_mix_name(FormatMix mix) {
-  constexpr const char* kNames[] = {"f16", "f32", "k16_v32", "k32_v16", "mixed"};
+  constexpr const char* kNames[] = {"f16", "f32", "q8", "k16_v32", "k32_v8", "k8_v16", "mixed"};
   return kNames[static_cast<uint32_t>(mix)];
 }
 
@@ -46,10 +71,10 @@ PagedMemory::PagedMemory(CaseMemory& memory, const PagedPlan& plan, RegionUse sl
     const uint32_t count = (sequence.slot_count + plan.page.tokens - 1) / plan.page.tokens;
     for (uint32_t i = 0; i < count; ++i) {
       table.push_back(static_cast<uint32_t>(pages_.size()));
-      pages_.push_back({formats_of(plan.formats, i), 0, 0});
+      pages_.push_back({formats_of(plan.formats, plan.seed + i), 0, 0});
     }
   }
-  for (uint32_t i = 0; i < kUnrelatedPages; ++i) pages_.push_back({formats_of(plan.formats, i), 0, 0});
+  for (uint32_t i = 0; i < kUnrelatedPages; ++i) pages_.push_back({formats_of(plan.formats, plan.seed + i), 0, 0});
   std::vector<uint32_t> order(pages_.size());
   std::iota(order.begin(), order.end(), 0u);
   arrange(std::move(order));
@@ -95,23 +120,18 @@ void PagedMemory::connect() {
   std::memcpy(memory_.contents(sequences_).data(), infos.data(), sequences_.size_bytes);
 }
 
-std::byte* PagedMemory::row(uint32_t sequence, uint32_t slot, uint32_t (*offset)(PageShape, uint32_t, uint32_t, uint32_t, uint32_t), uint32_t layer,
-                            uint32_t head, uint32_t& formats) {
-  const Page& page = pages_[tables_[sequence][slot / plan_.page.tokens]];
-  formats = page.formats;
-  return memory_.contents(slabs_[page.slab]).data() + page.offset_bytes + offset(plan_.page, formats, layer, head, slot % plan_.page.tokens);
-}
-
 void PagedMemory::store_k(uint32_t sequence, uint32_t layer, uint32_t head, uint32_t slot, std::span<const float> values) {
-  uint32_t formats = 0;
-  std::byte* place = row(sequence, slot, page_k_codes, layer, head, formats);
-  store(place, page_k_format(formats), values);
+  const Page& page = page_of(sequence, slot);
+  const uint32_t in_page = slot % plan_.page.tokens;
+  store(contents_of(page) + page_k_codes(plan_.page, page.formats, layer, head, in_page),
+        contents_of(page) + page_k_scales(plan_.page, page.formats, layer, head, in_page), page_k_format(page.formats), values);
 }
 
 void PagedMemory::store_v(uint32_t sequence, uint32_t layer, uint32_t head, uint32_t slot, std::span<const float> values) {
-  uint32_t formats = 0;
-  std::byte* place = row(sequence, slot, page_v_codes, layer, head, formats);
-  store(place, page_v_format(formats), values);
+  const Page& page = page_of(sequence, slot);
+  const uint32_t in_page = slot % plan_.page.tokens;
+  store(contents_of(page) + page_v_codes(plan_.page, page.formats, layer, head, in_page),
+        contents_of(page) + page_v_scales(plan_.page, page.formats, layer, head, in_page), page_v_format(page.formats), values);
 }
 
 std::vector<BufferSlice> PagedMemory::reachable() const {

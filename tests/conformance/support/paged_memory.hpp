@@ -22,8 +22,8 @@ inline constexpr uint32_t kArrangementCount = 4;
 const char* arrangement_name(Arrangement arrangement);
 
 /// Page formats within each sequence.
-enum class FormatMix : uint8_t { f16, f32, k16_v32, k32_v16, mixed /* all four in turn */ };
-inline constexpr uint32_t kFormatMixCount = 5;
+enum class FormatMix : uint8_t { f16, f32, q8, k16_v32, k32_v8, k8_v16, mixed /* all nine pairs in turn */ };
+inline constexpr uint32_t kFormatMixCount = 7;
 const char* format_mix_name(FormatMix mix);
 
 struct SequencePlan {
@@ -64,8 +64,8 @@ class PagedMemory {
     uint64_t offset_bytes = 0;
   };
   void arrange(std::vector<uint32_t> order);
-  std::byte* row(uint32_t sequence, uint32_t slot, uint32_t (*offset)(PageShape, uint32_t, uint32_t, uint32_t, uint32_t), uint32_t layer, uint32_t head,
-                 uint32_t& formats);
+  const Page& page_of(uint32_t sequence, uint32_t slot) const { return pages_[tables_[sequence][slot / plan_.page.tokens]]; }
+  std::byte* contents_of(const Page& page) { return memory_.contents(slabs_[page.slab]).data() + page.offset_bytes; }
   CaseMemory& memory_;
   PagedPlan plan_;
   std::vector<std::vector<uint32_t>> tables_;  ///< per sequence: indices into pages_

@@ -22,7 +22,8 @@ TEST_CASE("page_format: every format has a name that leads back to it, and no ot
   for (const PageFormat format : all_page_formats()) CHECK(page_format_from_name(page_format_name(format)) == format);
   CHECK(page_format_from_name("f16") == PageFormat::f16);
   CHECK(page_format_from_name("f32") == PageFormat::f32);
-  for (const char* text : {"", "F16", "f16 ", "f", "unknown", "bf16"}) CHECK_FALSE(page_format_from_name(text));
+  CHECK(page_format_from_name("q8") == PageFormat::q8);
+  for (const char* text : {"", "F16", "f16 ", "f", "unknown", "bf16", "q8_0"}) CHECK_FALSE(page_format_from_name(text));
 }
 
 TEST_CASE("page_format: the word of a table entry holds K's format below V's") {
@@ -39,7 +40,40 @@ TEST_CASE("page_format: a page's bytes are the sum of its rows") {
   const PageShape smollm2 = {30, 3, 64, 64, 64};
   CHECK(*checked_page_bytes(smollm2, {PageFormat::f16, PageFormat::f16}) == 1474560u);
   CHECK(*checked_page_bytes(smollm2, {PageFormat::f32, PageFormat::f32}) == 2949120u);
+  CHECK(*checked_page_bytes(smollm2, {PageFormat::q8, PageFormat::q8}) == 783360u);  // 8.5 bits an element
+  CHECK(*checked_page_bytes(smollm2, {PageFormat::q8, PageFormat::f16}) == (783360u + 1474560u) / 2);
   CHECK(*checked_page_bytes({2, 1, 8, 24, 16}, {PageFormat::f32, PageFormat::f16}) == 2u * 16 * (8 * 4 + 24 * 2));
+}
+
+TEST_CASE("page_format: q8's groups restart at each head, the last may be shorter, and regions of scales do not overlap others") {
+  CHECK(page_row_scale_bytes(PAGE_FORMAT_Q8, 32) == 2);
+  CHECK(page_row_scale_bytes(PAGE_FORMAT_Q8, 40) == 4);
+  CHECK(page_row_scale_bytes(PAGE_FORMAT_Q8, 80) == 6);
+  CHECK(page_row_scale_bytes(PAGE_FORMAT_F16, 80) == 0);
+  for (const PageFormat k : all_page_formats()) {
+    for (const PageFormat v : all_page_formats()) {
+      const PageShape shape = {2, 3, 40, 80, 16};
+      const uint32_t word = PageFormats{k, v}.word();
+      // Every row of both kinds, in the order of the page: each begins where the one before ended, or up to 15 bytes of padding later.
+      uint32_t end = 0;
+      const auto follows = [&](uint32_t begin, uint32_t bytes) {
+        CHECK(begin >= end);
+        CHECK(begin < end + 16);
+        end = begin + bytes;
+      };
+      for (uint32_t layer = 0; layer < shape.layers; ++layer) {
+        const auto rows = [&](auto offset, uint32_t bytes) {
+          for (uint32_t row = 0; bytes != 0 && row < shape.kv_heads * shape.tokens; ++row) follows(offset(shape, word, layer, row / shape.tokens, row % shape.tokens), bytes);
+        };
+        rows(page_k_codes, page_row_code_bytes(page_k_format(word), shape.k_dim));
+        rows(page_k_scales, page_row_scale_bytes(page_k_format(word), shape.k_dim));
+        rows(page_v_codes, page_row_code_bytes(page_v_format(word), shape.v_dim));
+        rows(page_v_scales, page_row_scale_bytes(page_v_format(word), shape.v_dim));
+      }
+      CHECK(page_bytes(shape, word) >= end);
+      CHECK(page_bytes(shape, word) < end + 16);
+    }
+  }
 }
 
 TEST_CASE("page_format: no format makes a page larger than the widest") {
