@@ -38,12 +38,14 @@ def speed_part(data, common):
             head += [name, "ratio"]
     short, long = common["prompts"]
     wanted = [("decode", common["generated"], f"0,{common['generated']}"), ("prefill", short, f"{short},0"), ("prefill", long, f"{long},0")]
+    measured = [(f"{phase} {tokens}", key, result_of(data["main"], phase, tokens=tokens)) for phase, tokens, key in wanted]
+    if "persistent" in data:
+        measured.insert(1, (f"decode {common['generated']}, `--persistent`", wanted[0][2], data["persistent"]["results"][0]))
     rows = []
-    for phase, tokens, key in wanted:
-        result = result_of(data["main"], phase, tokens=tokens)
+    for name, key, result in measured:
         if result is None:
             continue
-        row = [f"{phase} {tokens}", spread(result)]
+        row = [name, spread(result)]
         for which in ("vulkan", "cpu"):
             if which in peers:
                 rate = peers[which].get(key)

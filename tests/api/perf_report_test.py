@@ -62,6 +62,23 @@ def the_page_has_every_table_and_ratio():
 
 
 @case
+def a_program_with_a_persistent_step_is_measured_with_and_without():
+    script, calls = pathlib.Path(FOLDER.name) / "with_persistent", pathlib.Path(FOLDER.name) / "calls"
+    script.write_text(f"""#!/bin/sh
+echo "$@" >>{calls}
+case "$*" in "bench --help") echo "--persistent, --no-persistent"; exit;; esac
+for word do shift; case "$word" in --persistent|--no-persistent) ;; *) set -- "$@" "$word";; esac; done
+exec {PROGRAM} "$@"
+""")
+    script.chmod(0o755)
+    report("--quire", script)
+    lines = calls.read_text().splitlines()
+    assert sum("-n 32" in line and "--persistent" in line for line in lines) == 1
+    assert sum("--sequences" in line and "--no-persistent" in line for line in lines) == 1
+    assert re.search(r"^\| decode 32, `--persistent` \| [\d.]+ ", (DOCS / "performance.md").read_text(), re.MULTILINE)
+
+
+@case
 def the_page_can_be_made_again_without_measuring():
     report()
     first = (DOCS / "performance.md").read_text()
