@@ -5,6 +5,7 @@
 #include "generation.hpp"
 #include "host.hpp"
 #include "terminal.hpp"
+#include "vector_width.hpp"
 #include "verbs.hpp"
 
 namespace quire_app {
@@ -69,10 +70,12 @@ std::string readable(const Json& device) {
     text += indent + "variants " + device["variants"].get<std::string>();
   else
     text += indent + "refused: " + device["refusal"].get<std::string>();
+  if (device.contains("vector_width")) text += indent + "vector width " + device["vector_width"].get<std::string>();
   return text + "\n";
 }
 
-Outcome devices(bool json) {
+Outcome devices(const ModelFlags& flags, bool json) {
+  const VectorWidth width = choose_vector_width(flags);
   Json all = Json::array();
   for (const auto& [backend, name] : kBackends) {
     quire_engine_options options = quire_cpp::sized<quire_engine_options>();
@@ -85,6 +88,9 @@ Outcome devices(bool json) {
       listing.devices.push_back({{"backend", name}, {"usable", false}, {"refusal", error.message}});
     else if (listing.devices.empty())
       listing.devices.push_back({{"backend", name}, {"usable", false}, {"refusal", "no device"}});
+    for (Json& device : listing.devices)
+      if (backend == QUIRE_BACKEND_VULKAN && device.value("type", "") == "cpu") device["vector_width"] = describe(width);
+    if (backend == QUIRE_BACKEND_VULKAN) confirm_vector_width(width, flags, listing.devices[0].value("driver", ""));
     all.insert(all.end(), listing.devices.begin(), listing.devices.end());
   }
   if (json) return print_json(all);
@@ -96,10 +102,12 @@ Outcome devices(bool json) {
 
 void add_devices(CLI::App& app, Outcome& outcome) {
   auto json = std::make_shared<bool>(false);
+  auto flags = std::make_shared<ModelFlags>();
   CLI::App* verb = app.add_subcommand("devices", "list the devices of every backend, and why some are refused");
+  add_no_tune(*verb, *flags);
   add_json(*verb, *json);
   verb->footer("\nExample:\n  quire devices --json");
-  verb->callback([json, &outcome] { outcome = devices(*json); });
+  verb->callback([flags, json, &outcome] { outcome = devices(*flags, *json); });
 }
 
 }  // namespace quire_app

@@ -10,10 +10,15 @@ void add_model(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("-m,--model", flags.option, "the same as MODEL");
 }
 
+void add_no_tune(CLI::App& verb, ModelFlags& flags) {
+  verb.add_flag("--no-tune", flags.no_tune, "use the defaults instead of what was measured on this device, and measure nothing");
+}
+
 void add_device(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("--device", flags.device,
                   "an index of `quire devices`, a part of a name or a UUID of a Vulkan device; or a backend: vulkan, reference, null, cuda");
   verb.add_flag("--validation", flags.validation, "turn Vulkan's validation layers on");
+  add_no_tune(verb, flags);
 }
 
 void add_context(CLI::App& verb, ModelFlags& flags) {

@@ -21,6 +21,7 @@ struct ModelFlags {
   uint32_t chunk = 0;
   uint64_t cache_budget_mib = 0;
   bool validation = false;
+  bool no_tune = false;
 
   const std::string& model() const { return option.empty() ? positional : option; }
 };
@@ -34,12 +35,14 @@ struct SamplingFlags {
 };
 
 void add_model(CLI::App& verb, ModelFlags& flags);
+/// add_no_tune too.
 void add_device(CLI::App& verb, ModelFlags& flags);
 void add_context(CLI::App& verb, ModelFlags& flags);
 /// Formats of keys and values apart.
 void add_kv_parts(CLI::App& verb, ModelFlags& flags);
 /// Chunk and budget.
 void add_cache_limits(CLI::App& verb, ModelFlags& flags);
+void add_no_tune(CLI::App& verb, ModelFlags& flags);
 /// Context and page formats: what the bytes of a timeline follow from.
 void add_timeline(CLI::App& verb, ModelFlags& flags);
 /// The same, chunk and budget.

@@ -4,6 +4,7 @@
 
 #include "model_names.hpp"
 #include "terminal.hpp"
+#include "vector_width.hpp"
 
 namespace quire_app {
 namespace {
@@ -43,9 +44,13 @@ Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engin
   options.timestamps = times == KernelTimes::on ? 1 : 0;
   options.cache_budget_bytes = flags.cache_budget_mib << 20;
   options.log = log_line;
+  const VectorWidth width = choose_vector_width(flags);
   quire_error error = quire_cpp::sized<quire_error>();
   const quire_status status = quire_engine_create(&options, engine.out(), &error);
-  return status == QUIRE_OK ? Outcome{} : failure(status, Doing::device, error.message);
+  if (status != QUIRE_OK) return failure(status, Doing::device, error.message);
+  quire_device_info info = quire_cpp::sized<quire_device_info>();
+  if (quire_engine_device(engine.get(), &info) == QUIRE_OK) confirm_vector_width(width, flags, info.driver);
+  return {};
 }
 
 Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, quire_cpp::Model& model) {

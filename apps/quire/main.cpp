@@ -62,6 +62,7 @@ int run(int argc, char** argv) {
   quire_app::add_bench(app, outcome);
   quire_app::add_devices(app, outcome);
   quire_app::add_inspect(app, outcome);
+  quire_app::add_probe_speed(app, outcome);
   try {
     app.parse(arguments_reversed(argc, argv));
   } catch (const CLI::ParseError& error) {

@@ -15,5 +15,6 @@ void add_eval(CLI::App& app, Outcome& outcome);
 void add_bench(CLI::App& app, Outcome& outcome);
 void add_devices(CLI::App& app, Outcome& outcome);
 void add_inspect(CLI::App& app, Outcome& outcome);
+void add_probe_speed(CLI::App& app, Outcome& outcome);
 
 }  // namespace quire_app

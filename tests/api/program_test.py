@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 from program_support import ENVIRONMENT, FOLDER, MODEL, PROGRAM, VOCABULARY, case, main, quire
@@ -126,6 +127,60 @@ def devices_lists_every_backend():
     assert not backends["cuda"]["usable"] and backends["cuda"]["refusal"]
     assert backends["reference"]["usable"] and backends["reference"]["variants"]
     assert b"reference 0" in quire("devices")[0]
+
+
+def vector_width_file(folder):
+    return pathlib.Path(folder) / "quire" / "pipelines" / "vector_width.json"
+
+
+def listed_cpu_device(folder, *arguments, **variables):
+    """What `quire devices` says of the Vulkan device, and on stderr; None if it is no CPU device."""
+    # Compiled kernels come from the driver's own cache where it has them: to compile them takes the longest.
+    compiled = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    environment = {"MESA_SHADER_CACHE_DIR": compiled, **os.environ, "XDG_CACHE_HOME": folder, **variables}
+    environment = {name: value for name, value in environment.items() if value is not None}
+    done = subprocess.run([PROGRAM, "devices", "--json", *arguments], capture_output=True, timeout=120, env=environment, check=True)
+    device = json.loads(done.stdout)[0]
+    return (device if device.get("type") == "cpu" else None), done.stderr.decode()
+
+
+@case
+def the_vector_width_is_measured_once_remembered_and_used():
+    with tempfile.TemporaryDirectory() as folder:
+        plain, _ = listed_cpu_device(folder, "--no-tune", LP_NATIVE_VECTOR_WIDTH=None)
+        if plain is None or "llvmpipe" not in plain["name"]:
+            return
+        assert plain["subgroup_size"] == 8 and "not tuned" in plain["vector_width"] and not vector_width_file(folder).exists()
+        measured, message = listed_cpu_device(folder, LP_NATIVE_VECTOR_WIDTH=None)
+        assert "measuring vector widths" in message and "ms at 256 bits" in measured["vector_width"], (message, measured["vector_width"])
+        content = json.loads(vector_width_file(folder).read_text())
+        entry = content["entries"][0]
+        assert entry["driver"] == measured["driver"] and measured["subgroup_size"] == (entry["bits"] or 256) // 32
+        # Whatever was remembered is used, by the verbs that compute too, and measured again for nothing else.
+        for bits, lanes in ((512, 16), (0, 8)):
+            entry.update(bits=bits, reason="remembered for a test")
+            vector_width_file(folder).write_text(json.dumps(content))
+            again, message = listed_cpu_device(folder, LP_NATIVE_VECTOR_WIDTH=None)
+            assert message == "" and again["subgroup_size"] == lanes and "remembered for a test" in again["vector_width"]
+            environment = {**ENVIRONMENT, "XDG_CACHE_HOME": folder}
+            environment.pop("LP_NATIVE_VECTOR_WIDTH", None)
+            bench = subprocess.run([PROGRAM, "bench", MODEL, "-p", "2", "-n", "0", "-r", "1", "--no-kernels", "--json"], capture_output=True, timeout=120, env=environment)
+            assert f"lanes {lanes}," in bench.stdout.decode(), (bench.stdout, bench.stderr)
+        assert listed_cpu_device(folder, "--no-tune", LP_NATIVE_VECTOR_WIDTH=None)[0]["subgroup_size"] == 8
+        chosen, message = listed_cpu_device(folder, LP_NATIVE_VECTOR_WIDTH="128")
+        assert chosen["subgroup_size"] == 4 and "is set" in chosen["vector_width"] and message == ""
+        # Another driver than the one loaded: forgotten, and measured at the start after.
+        entry["driver"] = "another"
+        vector_width_file(folder).write_text(json.dumps(content))
+        listed_cpu_device(folder, LP_NATIVE_VECTOR_WIDTH=None)
+        assert json.loads(vector_width_file(folder).read_text())["entries"] == []
+        # Files that are damaged, or another's, are replaced; what a child cannot measure leaves the default.
+        for damaged in ("", "{", "[1]", '{"version": 2, "entries": []}', '{"version": 1, "entries": [{"bits": 7}]}'):
+            vector_width_file(folder).write_text(damaged)
+            assert "measuring" in listed_cpu_device(folder, LP_NATIVE_VECTOR_WIDTH=None)[1], damaged
+            assert json.loads(vector_width_file(folder).read_text())["entries"][0]["driver"] == plain["driver"]
+        nothing, _ = listed_cpu_device(folder, VK_DRIVER_FILES="/nosuch", LP_NATIVE_VECTOR_WIDTH=None)
+        assert nothing is None and "not measured" in json.loads(vector_width_file(folder).read_text())["entries"][0]["reason"]
 
 
 @case
