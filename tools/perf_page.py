@@ -83,12 +83,13 @@ def sequences_part(data):
 
 def pages_part(data):
     report = data["pages"]
+    compared = "f16" if "f16" in data["formats"] else data["formats"][0]
     rows = []
     for kv in data["formats"]:
         prefill, decode = (result_of(report, phase, kv_k=kv) for phase in ("prefill", "decode"))
-        base = result_of(report, "decode", kv_k=data["formats"][0])
+        base = result_of(report, "decode", kv_k=compared)
         rows.append([kv, spread(prefill), spread(decode), f"{decode['median_tok_s'] / base['median_tok_s']:.2f}"])
-    text = table(["pages", "prefill 64, tok/s", "decode, tok/s", f"decode of {data['formats'][0]}"], rows)
+    text = table(["pages", "prefill 64, tok/s", "decode, tok/s", f"decode, of {compared}"], rows)
     return f"### Page formats at depth {report['results'][0]['depth']}\n\n`{report['command']}`\n\n{text}\n"
 
 
