@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <string>
 
 #include "engine/forward/weight_layout.hpp"
@@ -16,6 +17,8 @@ constexpr uint64_t kPieceAlignment = 256;
 constexpr uint64_t kArenaBytes = uint64_t{256} << 20;
 /// Bytes read, rearranged and staged at a time.
 constexpr uint64_t kStagingBytes = uint64_t{8} << 20;
+/// Rounds that the device may still be copying while the next is read and rearranged: with that one, all that loading holds on the host.
+constexpr size_t kRoundsInFlight = 2;
 constexpr std::chrono::seconds kUploadTimeout{120};
 
 /// Stacks tensors into one matrix and cuts it into pieces.
@@ -152,6 +155,12 @@ class WeightUploader {
     return {};
   }
 
+  /// Waits for what is still being copied. To be called when every piece was uploaded.
+  Status finish() {
+    while (!in_flight_.empty()) QUIRE_TRY(wait_for_oldest());
+    return {};
+  }
+
  private:
   Status upload_vector(const WeightPlan::Piece& piece) {
     packed_.assign(piece.size_bytes, std::byte{0});
@@ -179,7 +188,7 @@ class WeightUploader {
     return {};
   }
 
-  /// Straight into memory where the host sees it, else through staging, one round in flight.
+  /// Straight into memory where the host sees it, else through staging; the copy is not waited for.
   Status put(uint32_t buffer, uint64_t offset_bytes) {
     done_bytes_ += packed_.size();
     const std::span<std::byte> mapped = buffers_[buffer].mapped();
@@ -189,10 +198,17 @@ class WeightUploader {
       Encoder encoder = device_.encoder();
       QUIRE_TRY(encoder.upload(buffers_[buffer].slice(offset_bytes, packed_.size()), packed_));
       QUIRE_ASSIGN(const uint64_t value, device_.submit(std::move(encoder)));
-      QUIRE_TRY(device_.wait(value, kUploadTimeout));
+      in_flight_.push_back(value);
+      if (in_flight_.size() > kRoundsInFlight) QUIRE_TRY(wait_for_oldest());
     }
     if (progress_ && !progress_(done_bytes_, total_bytes_)) return make_error(Code::cancelled, "loading was stopped by the caller");
     return {};
+  }
+
+  Status wait_for_oldest() {
+    const uint64_t value = in_flight_.front();
+    in_flight_.pop_front();
+    return device_.wait(value, kUploadTimeout);
   }
 
   Device& device_;
@@ -204,6 +220,7 @@ class WeightUploader {
   uint64_t done_bytes_ = 0;
   std::vector<std::byte> rows_;
   std::vector<std::byte> packed_;
+  std::deque<uint64_t> in_flight_;  ///< timeline values, oldest first
 };
 
 template <class F>
@@ -284,6 +301,7 @@ Result<ModelWeights> ModelWeights::load(Device& device, const ByteSource& source
   for (const WeightPlan::Layer& layer : plan.layers) QUIRE_TRY(for_each_matrix(layer, upload));
   QUIRE_TRY(upload(plan.output_norm));
   QUIRE_TRY(upload(plan.output));
+  QUIRE_TRY(uploader.finish());
 
   const auto slice = [&](const WeightPlan::Piece& piece) { return weights.buffers_[piece.buffer].slice(piece.offset_bytes, piece.size_bytes); };
   const auto matrix = [&](const WeightPlan::Matrix& planned) {
