@@ -29,6 +29,7 @@ struct FakeState {
   bool wait_completes = true;                 ///< false: wait() answers timeout
   int64_t live_buffers = 0;
   uint64_t live_bytes = 0;
+  bool maps_device_buffers = true;
   uint64_t memory_bytes = UINT64_MAX;         ///< more live bytes than this are out_of_device_memory
   std::vector<KernelTiming> timings;
 
@@ -75,6 +76,7 @@ class FakeBackend final : public BackendDevice {
     if (state_.live_bytes + size_bytes > state_.memory_bytes) return make_error(Code::out_of_device_memory, "the fake device is full");
     auto buffer = std::make_unique<FakeBuffer>(state_, size_bytes);
     buffer->use = use;
+    if (use == BufferUse::device && !state_.maps_device_buffers) buffer->mapped = nullptr;
     return std::unique_ptr<BackendBuffer>(std::move(buffer));
   }
   Status prepare(const KernelVariant&) override { return state_.next_call(); }

@@ -8,6 +8,7 @@
 #include "engine/generate/session.hpp"
 #include "tests/support/tiny_llama.hpp"
 #include "tests/support/vulkan_fixture.hpp"
+#include "tests/unit/device/fake_backend.hpp"
 
 using namespace quire;
 using namespace quire::test;
@@ -74,4 +75,21 @@ TEST_CASE("model_load: weights that the host does not see go through a few stagi
   float largest = 0;
   for (size_t i = 0; i < direct.logits.size(); ++i) largest = std::max(largest, std::abs(staged.logits[i] - direct.logits[i]));
   CHECK(largest < 1e-3f);
+}
+
+TEST_CASE("model_load: at most two rounds are in flight while the next is read, however slow the device is") {
+  FakeState state;  // completes nothing before it is waited for
+  state.maps_device_buffers = false;
+  Device device = fake_device(state);
+  uint64_t most_in_flight = 0, most_staging_bytes = 0;
+  ModelOptions options{.context_length = 128, .chunk = 32, .slab_bytes = 1 << 20};
+  options.progress = [&](uint64_t, uint64_t) {
+    most_in_flight = std::max(most_in_flight, device.last_submitted() - state.completed);
+    most_staging_bytes = std::max(most_staging_bytes, device.memory().staging_bytes);
+    return true;
+  };
+  const auto model = Model::open(device, std::make_shared<MemorySource>(model_file()), options);
+  REQUIRE_MESSAGE(model.ok(), (model.ok() ? std::string() : model.error().message));
+  CHECK(most_in_flight == 2);
+  CHECK(most_staging_bytes <= kMostStagingBytes);
 }
