@@ -13,7 +13,6 @@
 #include "engine/api/host_memory.hpp"
 #include "engine/device/device.hpp"
 #include "engine/generate/model.hpp"
-#include "engine/generate/sampler.hpp"
 #include "engine/generate/session.hpp"
 #include "engine/text/stream_decoder.hpp"
 
@@ -80,7 +79,7 @@ struct quire_model {
 
 struct quire_session {
   quire_session(quire_model& owner, std::unique_ptr<quire::Session> created, quire::PageFormats new_pages)
-      : model(owner), session(std::move(created)), formats(new_pages), candidates(&owner.engine.memory) {
+      : model(owner), session(std::move(created)), formats(new_pages) {
     ++model.children;
   }
   ~quire_session() { --model.children; }
@@ -88,7 +87,6 @@ struct quire_session {
   quire::api::ErrorSlot error;
   std::unique_ptr<quire::Session> session;
   quire::PageFormats formats;
-  quire::Candidates candidates;              ///< sampling's list, kept for the next token
   std::atomic<bool> cancel_requested = false;
   bool in_step = false;
 };

@@ -20,24 +20,6 @@ Result<Phase> phase_of(quire_phase phase) {
   return make_error(Code::invalid_argument, "%u is no quire_phase", static_cast<unsigned>(phase));
 }
 
-/// Fills session.candidates with what the filters need to see. Requires: not greedy.
-Status gather_candidates(quire_session& handle, const SamplingOptions& options) {
-  Session& session = *handle.session;
-  const uint32_t vocabulary = session.model().hyperparameters().vocabulary_size;
-  handle.candidates.clear();
-  if (options.top_k != 0 && options.top_k <= TOP_K_LIMIT) {
-    QUIRE_ASSIGN(const std::vector<TopKEntry> largest, session.top_k(std::min(options.top_k, vocabulary)));
-    for (const TopKEntry& entry : largest) handle.candidates.push_back({entry.index, entry.value});
-    return {};
-  }
-  QUIRE_TRY(session.argmax());  // refuses logits that are not finite
-  QUIRE_ASSIGN(const std::span<const float> logits, session.logits());
-  const std::span<const float> newest = logits.last(vocabulary);
-  handle.candidates.reserve(vocabulary);
-  for (uint32_t id = 0; id < vocabulary; ++id) handle.candidates.push_back({id, newest[id]});
-  return {};
-}
-
 /// The sessions of a call that takes several. On error: invalid_argument.
 Result<std::vector<Session*>> session_list(std::span<quire_session* const> handles) {
   if (handles.empty()) return make_error(Code::invalid_argument, "no session is given");
@@ -176,14 +158,7 @@ quire_status quire_session_sample(quire_session* session, const quire_sampling* 
     if (token == nullptr) return make_error(Code::invalid_argument, "the place for the token is null");
     QUIRE_ASSIGN(const quire_sampling given, read_struct(sampling, "quire_sampling"));
     const SamplingOptions options{.temperature = given.temperature, .top_k = given.top_k, .top_p = given.top_p, .min_p = given.min_p, .seed = given.seed};
-    QUIRE_TRY(check_sampling(options));
-    if (options.temperature == 0) {
-      QUIRE_ASSIGN(const ArgmaxResult best, session->session->argmax());
-      *token = best.index;
-      return {};
-    }
-    QUIRE_TRY(gather_candidates(*session, options));
-    *token = sample_candidates(session->candidates, options, session->session->tokens().size());
+    QUIRE_ASSIGN(*token, session->session->sample(options));
     return {};
   });
 }

@@ -77,7 +77,7 @@ constexpr AddressField kGatedActivation[] = {REQUIRED(GatedActivationArgs, gate_
 constexpr AddressField kGatherColumns[] = {REQUIRED(GatherColumnsArgs, src, kRead), REQUIRED(GatherColumnsArgs, selection, kRead),
                                            REQUIRED(GatherColumnsArgs, dst, kWrite)};
 constexpr AddressField kArgmax[] = {REQUIRED(ArgmaxArgs, logits, kRead), REQUIRED(ArgmaxArgs, results, kWrite)};
-constexpr AddressField kTopK[] = {REQUIRED(TopKArgs, logits, kRead), REQUIRED(TopKArgs, results, kWrite)};
+constexpr AddressField kSample[] = {REQUIRED(SampleArgs, logits, kRead), REQUIRED(SampleArgs, rows, kRead), REQUIRED(SampleArgs, results, kWrite)};
 
 // Specialization constants by name. `workgroup` is local_size_x; `lanes` is how many rows lie side by side, one a lane; `tile_rows` is the height of a weight tile; `column_tile` is the
 // tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
@@ -106,7 +106,7 @@ constexpr KernelInfo kKernels[] = {
     {KernelId::gated_activation, "gated_activation", sizeof(GatedActivationArgs), kGatedActivation, kSpecGated, {}},
     {KernelId::gather_columns, "gather_columns", sizeof(GatherColumnsArgs), kGatherColumns, kSpecTiled, {}},
     {KernelId::argmax, "argmax", sizeof(ArgmaxArgs), kArgmax, kSpecPlain, {}},
-    {KernelId::top_k, "top_k", sizeof(TopKArgs), kTopK, kSpecPlain, {}},
+    {KernelId::sample, "sample", sizeof(SampleArgs), kSample, kSpecPlain, {}},
 };
 static_assert(std::size(kKernels) == kKernelCount);
 

@@ -43,7 +43,7 @@ enum class KernelId : uint8_t {
   gated_activation,
   gather_columns,
   argmax,
-  top_k,
+  sample,
   count,
 };
 inline constexpr uint32_t kKernelCount = static_cast<uint32_t>(KernelId::count);

@@ -178,15 +178,16 @@ Status record_argmax(Recorder r, const Activation& logits, BufferSlice results) 
                 {.bytes = in.size_bytes, .macs = 0});
 }
 
-Status record_top_k(Recorder r, const Activation& logits, uint32_t count, BufferSlice results) {
+Status record_sample(Recorder r, const Activation& logits, BufferSlice rows, BufferSlice results) {
   QUIRE_TRY(expect_equal(logits.column_tile, 1, "column tile of logits"));
-  if (count == 0 || count > std::min(logits.width, TOP_K_LIMIT))
-    return make_error(Code::invalid_argument, "top_k of %u: it must be 1 to %u", count, std::min(logits.width, TOP_K_LIMIT));
+  if (logits.width > SAMPLING_ROW_LIMIT)
+    return make_error(Code::invalid_argument, "a row of %u logits is longer than the %u that can be sampled from", logits.width, SAMPLING_ROW_LIMIT);
   QUIRE_ASSIGN(const BufferSlice in, activation_slice(logits, "logits"));
-  QUIRE_ASSIGN(const BufferSlice out, first_bytes(results, uint64_t{logits.column_count} * count * sizeof(TopKEntry), "results of top_k"));
-  const TopKArgs args{.logits = 0, .results = 0, .vocabulary = logits.width, .row_count = logits.column_count, .count = count};
-  return record(r, {KernelId::top_k, WeightType::none, {r.variants.search_workgroup}}, args, {in, out}, linear_grid(logits.column_count),
-                {.bytes = 4 * in.size_bytes, .macs = 0});
+  QUIRE_ASSIGN(const BufferSlice how, first_bytes(rows, uint64_t{logits.column_count} * sizeof(SamplingRow), "rows of sample"));
+  QUIRE_ASSIGN(const BufferSlice out, first_bytes(results, uint64_t{logits.column_count} * sizeof(SampleResult), "results of sample"));
+  const SampleArgs args{.logits = 0, .rows = 0, .results = 0, .vocabulary = logits.width, .row_count = logits.column_count};
+  return record(r, {KernelId::sample, WeightType::none, {r.variants.search_workgroup}}, args, {in, how, out}, linear_grid(logits.column_count),
+                {.bytes = 3 * in.size_bytes, .macs = 0});
 }
 
 }  // namespace quire

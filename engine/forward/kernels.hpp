@@ -87,7 +87,7 @@ Status record_gated_activation(Recorder r, const Activation& gate_up, GateFuncti
 Status record_gather_columns(Recorder r, const Activation& src, BufferSlice selection, const Activation& dst);
 /// logits: column_tile 1; results: ArgmaxResult[column_count].
 Status record_argmax(Recorder r, const Activation& logits, BufferSlice results);
-/// results: TopKEntry[column_count][count].
-Status record_top_k(Recorder r, const Activation& logits, uint32_t count, BufferSlice results);
+/// logits: column_tile 1; rows: SamplingRow[column_count]; results: SampleResult[column_count].
+Status record_sample(Recorder r, const Activation& logits, BufferSlice rows, BufferSlice results);
 
 }  // namespace quire

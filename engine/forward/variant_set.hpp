@@ -23,7 +23,7 @@ struct VariantSet {
   uint32_t attend_decode_workgroup = 32;
   uint32_t split_slots = 128;         ///< slots of one split of attend_decode
   uint32_t elementwise_workgroup = 64;
-  uint32_t search_workgroup = 128;    ///< argmax, top_k
+  uint32_t search_workgroup = 128;    ///< argmax, sample
 
   /// One line that names every choice, for logs and bench files.
   std::string describe() const;

@@ -53,6 +53,13 @@ Status choose_chat_template(Model::Impl& impl, const std::string& name) {
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Model::~Model() = default;
 
+Result<SamplingBuffers> SamplingBuffers::create(Device& device) {
+  SamplingBuffers buffers;
+  QUIRE_ASSIGN(buffers.row, device.create_buffer(sizeof(SamplingRow), BufferUse::upload, "sampling row"));
+  QUIRE_ASSIGN(buffers.result, device.create_buffer(sizeof(SampleResult), BufferUse::readback, "sampled token"));
+  return buffers;
+}
+
 Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteSource> source, const ModelOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->device = &device;
@@ -77,6 +84,7 @@ Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteS
   QUIRE_ASSIGN(impl->weights, ModelWeights::load(device, *impl->source, plan.weights, impl->variants, options.progress));
   QUIRE_ASSIGN(impl->scratch, Scratch::create(device, impl->hyper, impl->capacity));
   QUIRE_ASSIGN(impl->tables, StepTableBuffer::create(device, impl->hyper, static_cast<uint32_t>(impl->groups.size()), plan.table_columns));
+  QUIRE_ASSIGN(impl->sampling, SamplingBuffers::create(device));
 
   CacheBudget* budget = options.cache_budget;
   if (budget == nullptr) {
@@ -95,7 +103,7 @@ const Error& Model::chat_template_error() const { return impl_->chat_template_er
 uint32_t Model::context_length() const { return impl_->context_length; }
 uint32_t Model::chunk() const { return impl_->chunk; }
 ModelMemory Model::memory() const {
-  return {impl_->weights->allocated_bytes(), impl_->scratch->size_bytes(), impl_->tables->buffer.size_bytes(), impl_->cache->memory()};
+  return {impl_->weights->allocated_bytes(), impl_->scratch->size_bytes(), impl_->tables->buffer.size_bytes() + SamplingBuffers::kBytes, impl_->cache->memory()};
 }
 CacheMemory Model::cache_memory() const { return impl_->cache->memory(); }
 std::span<const CacheGroup> Model::cache_groups() const { return impl_->groups; }

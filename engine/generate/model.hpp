@@ -37,7 +37,7 @@ struct ModelOptions {
 struct MemoryPrediction {
   uint64_t weight_bytes = 0;
   uint64_t scratch_bytes = 0;            ///< activations, attention partials, logits
-  uint64_t table_bytes = 0;              ///< columns, angles and selections of a step, and the page tables for the context asked about
+  uint64_t table_bytes = 0;              ///< columns, angles and selections of a step, what sampling takes, and the page tables for the context asked about
   uint64_t session_bytes = 0;            ///< per session: the newest token's logits
   uint64_t page_bytes_per_token = 0;     ///< over all groups, before windows
   uint64_t page_bytes_for_context = 0;   ///< whole pages for the context asked about, windows considered
@@ -53,7 +53,7 @@ struct MemoryPrediction {
 struct ModelMemory {
   uint64_t weight_bytes = 0;
   uint64_t scratch_bytes = 0;
-  uint64_t table_bytes = 0;              ///< of the steps; page tables are the cache's
+  uint64_t table_bytes = 0;              ///< of the steps and of sampling; page tables are the cache's
   CacheMemory cache;
 };
 

@@ -10,6 +10,14 @@
 
 namespace quire {
 
+/// What one token's sampling takes to the device and back. Shared by the sessions: sampling waits for its answer.
+struct SamplingBuffers {
+  static constexpr uint64_t kBytes = sizeof(SamplingRow) + sizeof(SampleResult);
+  static Result<SamplingBuffers> create(Device& device);
+  Buffer row;     ///< upload, SamplingRow
+  Buffer result;  ///< readback, SampleResult
+};
+
 struct Model::Impl {
   Device* device = nullptr;
   std::shared_ptr<ByteSource> source;
@@ -30,6 +38,7 @@ struct Model::Impl {
   std::optional<ModelWeights> weights;
   std::optional<Scratch> scratch;
   std::optional<StepTableBuffer> tables;
+  SamplingBuffers sampling;
   std::optional<KvCache> cache;
   bool in_step = false;                 ///< scratch and tables belong to the step that has begun
 };

@@ -99,7 +99,8 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
 
   plan.prediction.weight_bytes = plan.weights.total_bytes();
   plan.prediction.scratch_bytes = ScratchLayout::plan(plan.hyper, plan.capacity).total_bytes;
-  plan.prediction.table_bytes = StepTableLayout::plan(plan.hyper, static_cast<uint32_t>(plan.groups.size()), plan.table_columns).total_bytes;
+  plan.prediction.table_bytes =
+      StepTableLayout::plan(plan.hyper, static_cast<uint32_t>(plan.groups.size()), plan.table_columns).total_bytes + SamplingBuffers::kBytes;
   if (plan.prediction.scratch_bytes > limits.max_buffer_bytes)
     return make_error(Code::unsupported, "steps of %u tokens need %llu bytes of scratch, more than the device's largest buffer of %llu bytes",
                       plan.capacity.prompt_columns, static_cast<unsigned long long>(plan.prediction.scratch_bytes),

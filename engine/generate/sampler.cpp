@@ -2,8 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace quire {
+namespace {
+
+/// `part` as a fraction of 2^64; not 0, which would stand for all. Requires: 0 < part < 1.
+Wide fraction_of_one(double part) {
+  const auto bits = std::max<uint64_t>(static_cast<uint64_t>(std::ldexp(part, 64)), 1);
+  return {.low = static_cast<uint32_t>(bits), .high = static_cast<uint32_t>(bits >> 32)};
+}
+
+}  // namespace
 
 Status check_sampling(const SamplingOptions& options) {
   if (!std::isfinite(options.temperature) || options.temperature < 0)
@@ -13,54 +23,14 @@ Status check_sampling(const SamplingOptions& options) {
   return {};
 }
 
-bool comes_before(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; }
-
-void keep_top_k(Candidates& candidates, uint32_t k) {
-  if (k != 0 && k < candidates.size()) {
-    const auto end = candidates.begin() + static_cast<std::ptrdiff_t>(k);
-    std::nth_element(candidates.begin(), end, candidates.end(), comes_before);
-    candidates.erase(end, candidates.end());
-  }
-  std::sort(candidates.begin(), candidates.end(), comes_before);
-}
-
-void keep_top_p(Candidates& candidates, double p) {
-  if (p <= 0 || p >= 1 || candidates.empty()) return;
-  const double largest = candidates.front().logit;
-  double total = 0;
-  for (const Candidate& candidate : candidates) total += std::exp(candidate.logit - largest);
-  double sum = 0;
-  size_t kept = 0;
-  while (kept < candidates.size() && sum < p * total) sum += std::exp(candidates[kept++].logit - largest);
-  candidates.resize(kept);
-}
-
-void keep_min_p(Candidates& candidates, double p) {
-  if (p <= 0 || candidates.empty()) return;
-  const double smallest = candidates.front().logit + std::log(p);
-  const auto below = [&](const Candidate& candidate) { return candidate.logit < smallest; };
-  candidates.erase(std::find_if(candidates.begin() + 1, candidates.end(), below), candidates.end());
-}
-
-uint32_t draw(std::span<const Candidate> candidates, double temperature, double uniform) {
-  const double largest = candidates.front().logit;
-  const auto weight = [&](const Candidate& candidate) { return std::exp((candidate.logit - largest) / temperature); };
-  double total = 0;
-  for (const Candidate& candidate : candidates) total += weight(candidate);
-  double sum = 0;
-  for (const Candidate& candidate : candidates) {
-    sum += weight(candidate);
-    if (sum > uniform * total) return candidate.id;
-  }
-  return candidates.back().id;
-}
-
-uint32_t sample_candidates(Candidates& candidates, const SamplingOptions& options, uint64_t token_index) {
-  if (options.temperature == 0) return std::min_element(candidates.begin(), candidates.end(), comes_before)->id;
-  keep_top_k(candidates, options.top_k);
-  keep_top_p(candidates, options.top_p);
-  keep_min_p(candidates, options.min_p);
-  return draw(candidates, options.temperature, uniform_at(options.seed, token_index));
+SamplingRow sampling_row(const SamplingOptions& options, uint64_t token_index) {
+  SamplingRow row{};
+  row.top_k = options.top_k;
+  if (options.top_p > 0 && options.top_p < 1) row.top_p = fraction_of_one(options.top_p);
+  row.min_p = options.min_p > 0 ? static_cast<float>(-0.5 * std::log(options.min_p)) : std::numeric_limits<float>::max();
+  row.steepness = static_cast<float>(2 / std::clamp(options.temperature, 0x1p-126, 0x1p126));
+  row.point = random_fraction(options.seed, token_index);
+  return row;
 }
 
 std::array<uint32_t, 4> philox_4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
@@ -78,11 +48,10 @@ std::array<uint32_t, 4> philox_4x32_10(std::array<uint32_t, 4> counter, std::arr
   return counter;
 }
 
-double uniform_at(uint64_t seed, uint64_t token_index) {
+Wide random_fraction(uint64_t seed, uint64_t token_index) {
   const auto words = philox_4x32_10({static_cast<uint32_t>(token_index), static_cast<uint32_t>(token_index >> 32), 0, 0},
                                     {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
-  const uint64_t bits = (uint64_t{words[0]} << 32 | words[1]) >> 11;
-  return static_cast<double>(bits) * 0x1p-53;
+  return {.low = words[1], .high = words[0]};
 }
 
 }  // namespace quire

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::chrono::seconds kReadBackTimeout{60};
 
+Error non_finite_error(uint32_t count, uint32_t vocabulary) { return make_error(Code::non_finite, "%u of %u logits are not finite", count, vocabulary); }
+
 }  // namespace
 
 void Session::Impl::forget_results() {
@@ -120,25 +122,29 @@ Result<std::span<const float>> Session::logits() {
 
 Result<ArgmaxResult> Session::argmax() {
   QUIRE_TRY(impl_->check_results());
-  if (impl_->newest_argmax.non_finite != 0)
-    return make_error(Code::non_finite, "%u of %u logits are not finite", impl_->newest_argmax.non_finite, impl_->model->impl().hyper.vocabulary_size);
+  if (impl_->newest_argmax.non_finite != 0) return non_finite_error(impl_->newest_argmax.non_finite, impl_->model->impl().hyper.vocabulary_size);
   return impl_->newest_argmax;
 }
 
-Result<std::vector<TopKEntry>> Session::top_k(uint32_t count) {
-  QUIRE_TRY(argmax());
+Result<uint32_t> Session::sample(const SamplingOptions& options) {
+  QUIRE_TRY(check_sampling(options));
+  if (options.temperature == 0) {
+    QUIRE_ASSIGN(const ArgmaxResult best, argmax());
+    return best.index;
+  }
+  QUIRE_TRY(impl_->check_results());
   Model::Impl& model = impl_->model->impl();
-  const uint32_t vocabulary = model.hyper.vocabulary_size;
-  if (count == 0 || count > std::min(TOP_K_LIMIT, vocabulary))
-    return make_error(Code::invalid_argument, "top_k of %u is outside 1 .. %u", count, std::min(TOP_K_LIMIT, vocabulary));
-  QUIRE_ASSIGN(Buffer results, model.device->create_buffer(uint64_t{count} * sizeof(TopKEntry), BufferUse::readback, "top-k results"));
+  const SamplingRow row = sampling_row(options, impl_->tokens.size());
+  std::memcpy(model.sampling.row.mapped().data(), &row, sizeof(row));
   Encoder encoder = model.device->encoder();
-  QUIRE_TRY(record_top_k({encoder, model.variants}, Activation{impl_->newest_logits.slice(), vocabulary, 1, 1}, count, results.slice()));
+  const Activation logits{impl_->newest_logits.slice(), model.hyper.vocabulary_size, 1, 1};
+  QUIRE_TRY(record_sample({encoder, model.variants}, logits, model.sampling.row.slice(), model.sampling.result.slice()));
   QUIRE_ASSIGN(const uint64_t value, model.device->submit(std::move(encoder)));
   QUIRE_TRY(model.device->wait(value, kReadBackTimeout));
-  std::vector<TopKEntry> entries(count);
-  std::memcpy(entries.data(), results.mapped().data(), count * sizeof(TopKEntry));
-  return entries;
+  SampleResult result;
+  std::memcpy(&result, model.sampling.result.mapped().data(), sizeof(result));
+  if (result.non_finite != 0) return non_finite_error(result.non_finite, model.hyper.vocabulary_size);
+  return result.token;
 }
 
 }  // namespace quire

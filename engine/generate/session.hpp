@@ -12,6 +12,7 @@
 #include "cache/cache_group.hpp"
 #include "engine/base/result.hpp"
 #include "engine/generate/model.hpp"
+#include "engine/generate/sampler.hpp"
 #include "shaders/interface/kernel_args.h"
 
 namespace quire {
@@ -61,8 +62,9 @@ class Session {
   uint32_t logits_positions() const;
   /// The largest logit after the newest token, found on the device. On error: invalid_argument (nothing computed), non_finite.
   Result<ArgmaxResult> argmax();
-  /// The `count` largest logits after the newest token, found on the device. On error: as argmax, or count outside 1 .. TOP_K_LIMIT.
-  Result<std::vector<TopKEntry>> top_k(uint32_t count);
+  /// The next token, chosen on the device: a pure function of the logits after the newest token, the options and the number of tokens. Waits for the
+  /// device. On error: as argmax; invalid_argument (check_sampling), out_of_device_memory, device_lost.
+  Result<uint32_t> sample(const SamplingOptions& options);
 
   Model& model();
   struct Impl;

@@ -11,6 +11,7 @@
 #define QUIRE_KERNEL_ARGS_H
 
 #include "shaders/interface/page_layout.h"
+#include "shaders/interface/sampling_weight.h"
 
 #ifdef __cplusplus
 namespace quire {
@@ -188,20 +189,29 @@ struct ArgmaxArgs {
   uint32 row_count;
 };
 
-struct TopKEntry {
-  uint32 index;
-  float value;
+/* How one row's token is chosen. Filters keep a beginning of the order (largest logit first, lower index first among equals) and apply in the order of
+ * the fields, each to what the one before it kept. Weights: shaders/interface/sampling_weight.h. */
+struct SamplingRow {
+  uint32 top_k;     /* keep this many; 0: all */
+  Wide top_p;       /* keep the shortest beginning whose weights are at least this part (of 2^64) of all (Holtzman et al. 2020); 0: all */
+  float min_p;      /* keep logits whose half_distance from the largest is at most this */
+  float steepness;  /* 2 / temperature: weights for the draw are exp(-half_distance * steepness); finite, above 0 */
+  Wide point;       /* the draw: the first at which the running sum of weights exceeds this part (of 2^64) of all */
 };
 
-/* top_k: the count largest logits of each row, largest first, lower index first among equals. NaN counts as minus infinity. */
-struct TopKArgs {
-  ADDRESS logits;   /* in: f32 [row_count][vocabulary] */
-  ADDRESS results;  /* out: TopKEntry[row_count][count] */
-  uint32 vocabulary;
-  uint32 row_count;
-  uint32 count;     /* 1 .. min(vocabulary, TOP_K_LIMIT) */
+struct SampleResult {
+  uint32 token;       /* index of the logit drawn; 0 if not all are finite */
+  uint32 non_finite;  /* how many logits are NaN or infinite */
 };
-#define TOP_K_LIMIT 256u
+
+/* sample: one token a row. */
+struct SampleArgs {
+  ADDRESS logits;   /* in: f32 [row_count][vocabulary] */
+  ADDRESS rows;     /* in: SamplingRow[row_count] */
+  ADDRESS results;  /* out: SampleResult[row_count] */
+  uint32 vocabulary;  /* at most SAMPLING_ROW_LIMIT */
+  uint32 row_count;
+};
 
 #ifdef __cplusplus
 }  // namespace quire

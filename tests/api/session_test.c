@@ -137,7 +137,7 @@ static void sampling(const backend *on) {
       if (logits[id] > logits[best]) best = id;
     CHECK_OK(quire_session_sample(session, NULL, &token), quire_session_last_error(session));
     CHECK(token == best);
-    /* The device's search and the host's list give the same choice; another seed gives another one somewhere. */
+    /* Keeping the first 256 and keeping all that likely give the same choice; another seed gives another one somewhere. */
     int differences = 0;
     for (uint64_t seed = 0; seed < 20; ++seed) {
       how = (quire_sampling){.struct_size = sizeof how, .temperature = 1.5f, .top_k = 256, .min_p = 0.01f, .seed = seed};

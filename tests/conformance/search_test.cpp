@@ -1,4 +1,4 @@
-// argmax and top_k against the reference: compared exactly.
+// argmax against the reference: compared exactly.
 #include <algorithm>
 #include <doctest/doctest.h>
 #include <iterator>
@@ -84,21 +84,6 @@ TEST_CASE("argmax: the first of the largest finite logits, and how many are not 
     compare_search(KernelId::argmax, c, c.rows * sizeof(ArgmaxResult),
                    [](Recorder r, const Activation& logits, BufferSlice results) { return record_argmax(r, logits, results); });
   });
-}
-
-TEST_CASE("top_k: the largest logits in order, the lower index first among equals") {
-  constexpr uint32_t kCounts[] = {1, 2, 40, 255, 256};
-  for_each_case(Coverage::product, std::vector<uint32_t>{std::size(kVocabularies), std::size(kRowCounts), kLogitKindCount, std::size(kCounts)},
-                [&](const Choice& choice) {
-                  const SearchCase c = make_case(choice);
-                  const uint32_t count = std::min(kCounts[choice[3]], c.vocabulary);
-                  CAPTURE(c.vocabulary);
-                  CAPTURE(c.rows);
-                  CAPTURE(choice[2]);
-                  CAPTURE(count);
-                  compare_search(KernelId::top_k, c, uint64_t{c.rows} * count * sizeof(TopKEntry),
-                                 [&](Recorder r, const Activation& logits, BufferSlice results) { return record_top_k(r, logits, count, results); });
-                });
 }
 
 }  // namespace

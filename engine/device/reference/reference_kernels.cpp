@@ -30,7 +30,7 @@ void run_reference_kernel(const Command& command) {
     case KernelId::gated_activation: return run(reference::gated_activation, command);
     case KernelId::gather_columns: return run(reference::gather_columns, command);
     case KernelId::argmax: return run(reference::argmax, command);
-    case KernelId::top_k: return run(reference::top_k, command);
+    case KernelId::sample: return run(reference::sample, command);
     case KernelId::count: return;
   }
 }

@@ -29,7 +29,7 @@ void attend_merge(const AttendMergeArgs& args, const KernelVariant& kernel);
 void gated_activation(const GatedActivationArgs& args, const KernelVariant& kernel);
 void gather_columns(const GatherColumnsArgs& args, const KernelVariant& kernel);
 void argmax(const ArgmaxArgs& args, const KernelVariant& kernel);
-void top_k(const TopKArgs& args, const KernelVariant& kernel);
+void sample(const SampleArgs& args, const KernelVariant& kernel);
 
 /// A specialization constant by its name in the manifest. Requires: the kernel has it.
 uint32_t spec_value(const KernelVariant& kernel, std::string_view name);

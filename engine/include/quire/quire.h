@@ -446,7 +446,8 @@ typedef struct quire_sampling {
 /* Chooses the next token from the logits after the newest one. Filters apply in the order top_k, top_p, min_p, temperature; each works on
  * what the one before it kept, renormalised. The random number is a pure function of (seed, index of the new token in the timeline), so a
  * choice depends neither on other sessions nor on how often sample was called. The token is not appended.
- * Greedy, and top_k of 1 to 256, search on the device and read back only the candidates. Null: greedy.
+ * It runs on the device, and only the token is read back. Probabilities are summed as integers, so that the same logits give the same token on every
+ * device; a token 2^40 times less likely than the most likely is never drawn. Null: greedy.
  * On error: invalid_argument (a value out of range; tokens are pending; nothing computed), non_finite, device_lost. */
 QUIRE_API quire_status quire_session_sample(quire_session *session, const quire_sampling *sampling, uint32_t *token);
 

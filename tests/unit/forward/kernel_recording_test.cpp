@@ -64,9 +64,15 @@ TEST_CASE("kernels: attention refuses heads that do not divide, odd head sizes a
   CHECK(r.encoder.commands().size() == 1);
 }
 
-TEST_CASE("kernels: top_k takes 1 to 256 results and no more than the vocabulary") {
+TEST_CASE("kernels: sample takes a SamplingRow and room for a SampleResult a row of logits, and rows whose weights its sums can hold") {
   NullRecording r;
-  for (const uint32_t count : {0u, 11u}) CHECK(record_top_k(r.recorder, r.activation(10, 1), count, r.buffer.slice()).code() == Code::invalid_argument);
-  CHECK(record_top_k(r.recorder, r.activation(1000, 1), 257, r.buffer.slice()).code() == Code::invalid_argument);
-  CHECK(record_top_k(r.recorder, r.activation(1000, 1), 256, r.buffer.slice()).ok());
+  const auto sample = [&](const Activation& logits, uint64_t row_bytes, uint64_t result_bytes) {
+    return record_sample(r.recorder, logits, r.buffer.slice(1 << 18, row_bytes), r.buffer.slice(1 << 19, result_bytes)).code();
+  };
+  CHECK(sample(r.activation(10, 3), 3 * sizeof(SamplingRow) - 4, 3 * sizeof(SampleResult)) == Code::invalid_argument);
+  CHECK(sample(r.activation(10, 3), 3 * sizeof(SamplingRow), 3 * sizeof(SampleResult) - 4) == Code::invalid_argument);
+  CHECK(sample(r.activation(10, 4, 2), 4 * sizeof(SamplingRow), 4 * sizeof(SampleResult)) == Code::invalid_argument);
+  CHECK(sample(r.activation(SAMPLING_ROW_LIMIT + 1, 1), sizeof(SamplingRow), sizeof(SampleResult)) == Code::invalid_argument);
+  CHECK(r.encoder.commands().empty());
+  CHECK(sample(r.activation(10, 3), 3 * sizeof(SamplingRow), 3 * sizeof(SampleResult)) == Code::ok);
 }
