@@ -75,15 +75,21 @@ float any_float(Random& random) {
 enum class GroupKind : uint8_t { any, zero, code_ties, scale_tie, tiny, huge, infinite, nan };
 constexpr uint32_t kGroupKindCount = 8;
 
-/// Element `index` of a group of K or V that does not turn.
-float group_float(GroupKind kind, uint32_t index, Random& random) {
+/// 127 times the middle between the half `scale` and the next one, or one of its two neighbours.
+float scale_tie(float scale, Random& random) {
+  const float tie = 127 * (scale + 0x1p-18f);
+  const uint32_t side = random.below(3);
+  return side == 0 ? tie : std::nextafter(tie, side == 1 ? 0.0f : 1e9f);
+}
+
+/// Element `index` of a group of K or V that does not turn; `scale` is a half in [2^-7, 2^-6).
+float group_float(GroupKind kind, uint32_t index, float scale, Random& random) {
   switch (kind) {
     case GroupKind::any: break;
     case GroupKind::zero: return random.below(2) == 0 ? 0.0f : -0.0f;
-    // The scale is exactly 2^-7, and every other element half way between two codes.
-    case GroupKind::code_ties: return index == 0 ? 127 * 0x1p-7f : (random.grid(126, 1) + 0.5f) * 0x1p-7f;
-    // The scale is half way between two halves.
-    case GroupKind::scale_tie: return index == 0 ? -127 * (2.0f * static_cast<float>(1024 + random.below(1024)) + 1) * 0x1p-16f : random.uniform(-1, 1);
+    // The scale is `scale` exactly, and every other element half way between two codes.
+    case GroupKind::code_ties: return index == 0 ? 127 * scale : (random.grid(126, 1) + 0.5f) * scale;
+    case GroupKind::scale_tie: return index == 0 ? -scale_tie(scale, random) : random.uniform(-1, 1);
     case GroupKind::tiny: return random.uniform(-2e-5f, 2e-5f) * (random.below(4) == 0 ? 1.0f : 0.1f);  // denormal scales, and none
     case GroupKind::huge: return random.uniform(-1e30f, 1e30f);
     case GroupKind::infinite: return index % 16 == 3 ? -INFINITY : random.uniform(-1e6f, 1e6f);
@@ -101,11 +107,15 @@ void fill_inputs(WriteCase& c, Random& random) {
   for (uint32_t n = 0; n < c.columns.size(); ++n) {
     if (c.columns[n].sequence == PADDING_COLUMN) continue;
     GroupKind kind = GroupKind::any;
+    float scale = 0;
     for (uint32_t row = 0; row < c.qkv_rows(); ++row) {
       const uint32_t element = row < turned ? row % c.plan.page.k_dim : (row - turned) % c.plan.page.v_dim;
-      if (element % PAGE_GROUP == 0) kind = static_cast<GroupKind>(row < c.q_rows() ? 0 : random.below(kGroupKindCount));
+      if (element % PAGE_GROUP == 0) {
+        kind = static_cast<GroupKind>(row < c.q_rows() ? 0 : random.below(kGroupKindCount));
+        scale = static_cast<float>(1024 + random.below(1024)) * 0x1p-17f;
+      }
       const bool turns = row < turned && element < c.rope_dim;
-      c.qkv[activation_index(row, n, c.qkv_rows(), c.column_tile)] = turns ? random.grid(8, 0x1p-8f) : group_float(kind, element % PAGE_GROUP, random);
+      c.qkv[activation_index(row, n, c.qkv_rows(), c.column_tile)] = turns ? random.grid(8, 0x1p-8f) : group_float(kind, element % PAGE_GROUP, scale, random);
     }
     for (uint32_t i = 0; i < c.rope_dim; ++i) c.rope[n * c.rope_dim + i] = random.grid(1, 0x1p-8f);
   }

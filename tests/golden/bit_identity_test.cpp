@@ -10,15 +10,18 @@ namespace {
 struct BitCase {
   const GoldenModel& model;
   uint32_t lead;
+  PageFormats formats;
 };
-const BitCase kCases[] = {{kSmolLm2, 0}, {kGemma3, 505}};
+const BitCase kCases[] = {{kSmolLm2, 0, {}}, {kSmolLm2, 0, {PageFormat::q8, PageFormat::q8}}, {kGemma3, 505, {}}};
+
+SessionOptions options_of(const BitCase& bit_case) { return {.formats = bit_case.formats}; }
 
 /// Runs `check` for every model that is there.
 template <class F>
 void for_each_model(const char* test, F&& check) {
   for (const BitCase& bit_case : kCases) {
     if (!have(test, bit_case.model)) continue;
-    INFO(bit_case.model.name);
+    INFO(bit_case.model.name, ", keys in ", page_format_name(bit_case.formats.k));
     check(bit_case);
   }
 }
@@ -48,19 +51,21 @@ std::vector<float> timeline(Session& session, std::span<const uint32_t> prompt, 
   return all;
 }
 
-void check_batch(ModelUnderTest& m, uint32_t batch, uint32_t lead) {
+void check_batch(ModelUnderTest& m, const BitCase& bit_case, uint32_t batch) {
+  // A window is 512: session 1 decodes past it.
+  const uint32_t lead = bit_case.lead + (bit_case.lead != 0 ? 5 : 0);
   std::vector<std::vector<uint32_t>> prompts;
   std::vector<std::vector<float>> alone;
   for (uint32_t i = 0; i < batch; ++i) {
     const uint32_t length = 3 + 23 * i;
     prompts.push_back(made_up_tokens(i == 1 ? std::max(lead, length) : length, 7 * batch + i));
-    alone.push_back(timeline(*m.session(), prompts[i], made_up_tokens(3, i)));
+    alone.push_back(timeline(*m.session(options_of(bit_case)), prompts[i], made_up_tokens(3, i)));
   }
   std::vector<std::unique_ptr<Session>> together;
   std::vector<Session*> pointers;
   std::vector<std::vector<float>> answers(batch);
   for (uint32_t i = 0; i < batch; ++i) {
-    together.push_back(m.session());
+    together.push_back(m.session(options_of(bit_case)));
     pointers.push_back(together.back().get());
     require_ok(together[i]->append(prompts[i], Phase::prompt));
   }
@@ -84,8 +89,7 @@ void check_batch(ModelUnderTest& m, uint32_t batch, uint32_t lead) {
 TEST_CASE("bits: sessions stepped together answer as each does alone, in batches of 2, 5 and 8") {
   for_each_model("batch bits", [](const BitCase& bit_case) {
     ModelUnderTest m(bit_case.model);
-    // The window is 512: session 1 decodes past it.
-    for (const uint32_t batch : {2U, 5U, 8U}) check_batch(m, batch, bit_case.lead + (bit_case.lead != 0 ? 5 : 0));
+    for (const uint32_t batch : {2U, 5U, 8U}) check_batch(m, bit_case, batch);
   });
 }
 
@@ -94,9 +98,9 @@ TEST_CASE("bits: a prompt in chunks of 1, 7, 32 or 100 tokens answers as in one"
     ModelUnderTest m(bit_case.model);
     const std::vector<uint32_t> prompt = made_up_tokens(bit_case.lead + 150, 1);
     const std::vector<uint32_t> forced = made_up_tokens(3, 2);
-    const std::vector<float> whole = timeline(*m.session(), prompt, forced);
+    const std::vector<float> whole = timeline(*m.session(options_of(bit_case)), prompt, forced);
     for (const size_t chunk : {size_t{1}, size_t{7}, size_t{32}, size_t{100}}) {
-      const auto session = m.session();
+      const auto session = m.session(options_of(bit_case));
       if (bit_case.lead != 0) logits_of(*session, std::span(prompt).first(bit_case.lead), Phase::prompt);
       for (size_t at = bit_case.lead; at + chunk < prompt.size(); at += chunk) {
         require_ok(session->append(std::span(prompt).subspan(at, chunk), Phase::prompt));
@@ -113,9 +117,9 @@ TEST_CASE("bits: a prompt and a generation stepped together answer as each alone
   for_each_model("mixed bits", [](const BitCase& bit_case) {
     ModelUnderTest m(bit_case.model);
     const std::vector<uint32_t> prompt_a = made_up_tokens(70, 3), prompt_b = made_up_tokens(40, 4), forced = made_up_tokens(1, 5);
-    const std::vector<float> alone_a = timeline(*m.session(), prompt_a, forced);
-    const std::vector<float> alone_b = timeline(*m.session(), prompt_b, {});
-    const auto a = m.session(), b = m.session();
+    const std::vector<float> alone_a = timeline(*m.session(options_of(bit_case)), prompt_a, forced);
+    const std::vector<float> alone_b = timeline(*m.session(options_of(bit_case)), prompt_b, {});
+    const auto a = m.session(options_of(bit_case)), b = m.session(options_of(bit_case));
     std::vector<float> together_a = logits_of(*a, prompt_a, Phase::prompt);
     require_ok(a->append(forced, Phase::generated));
     require_ok(b->append(prompt_b, Phase::prompt));
@@ -133,17 +137,17 @@ TEST_CASE("bits: a fresh and a reset session after other sessions' work equal a 
     std::vector<float> first;
     {
       ModelUnderTest m(bit_case.model);
-      first = timeline(*m.session(), prompt, forced);
+      first = timeline(*m.session(options_of(bit_case)), prompt, forced);
     }
     ModelUnderTest m(bit_case.model);
-    const auto other = m.session();
+    const auto other = m.session(options_of(bit_case));
     timeline(*other, made_up_tokens(130, 8), made_up_tokens(4, 9));
-    const auto reused = m.session();
+    const auto reused = m.session(options_of(bit_case));
     timeline(*reused, made_up_tokens(77, 10), made_up_tokens(1, 11));
     require_ok(reused->reset());
     CHECK(same_bits(first, timeline(*reused, prompt, forced)));
     require_ok(other->truncate(0));
-    CHECK(same_bits(first, timeline(*m.session(), prompt, forced)));
+    CHECK(same_bits(first, timeline(*m.session(options_of(bit_case)), prompt, forced)));
   });
 }
 
@@ -151,7 +155,7 @@ TEST_CASE("bits: after a truncation the same tokens give the same bits") {
   for_each_model("truncate bits", [](const BitCase& bit_case) {
     ModelUnderTest m(bit_case.model);
     const std::vector<uint32_t> prompt = made_up_tokens(100, 12), forced = made_up_tokens(3, 13);
-    const auto session = m.session();
+    const auto session = m.session(options_of(bit_case));
     const std::vector<float> first = timeline(*session, prompt, forced);
     require_ok(session->truncate(70));
     CHECK(same_bits(first, timeline(*session, std::span(prompt).subspan(70), forced)));
@@ -164,7 +168,7 @@ TEST_CASE("bits: whole steps equal those with a full barrier before every comman
     std::vector<float> answers[2];
     for (const BarrierMode mode : {BarrierMode::tracked, BarrierMode::full}) {
       ModelUnderTest m(bit_case.model, {}, [mode](DeviceOptions& options) { options.barriers = mode; });
-      answers[static_cast<size_t>(mode)] = timeline(*m.session(), prompt, forced);
+      answers[static_cast<size_t>(mode)] = timeline(*m.session(options_of(bit_case)), prompt, forced);
     }
     CHECK(same_bits(answers[0], answers[1]));
   });

@@ -17,6 +17,8 @@ struct GoldenBound {
 const GoldenBound kBounds[] = {
     {kSmolLm2, PageFormat::f16, 0.05, 1e-4, 0.003},
     {kGemma3, PageFormat::f16, 0.05, 1e-4, 0.003},
+    {kSmolLm2, PageFormat::q8, 0.5, 1e-3, 0.006},
+    {kGemma3, PageFormat::q8, 0.5, 1e-3, 0.006},
 };
 
 SessionOptions in_format(const GoldenBound& bound) { return {.formats = {bound.format, bound.format}}; }
