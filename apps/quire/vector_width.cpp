@@ -1,11 +1,14 @@
 #include "vector_width.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <random>
+#include <sstream>
+#include <vector>
 
 #include "child_process.hpp"
 #include "generation.hpp"
@@ -27,6 +30,9 @@ constexpr size_t kMostEntries = 16;      ///< older ones are forgotten
 /// What decides which driver the Vulkan loader finds; it can be read without loading one.
 constexpr const char* kLoaderVariables[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "VK_LOADER_DRIVERS_SELECT", "VK_LOADER_DRIVERS_DISABLE", "LD_LIBRARY_PATH"};
 
+/// Where the loader finds drivers' manifests besides (Vulkan-Loader, LoaderDriverInterface.md).
+constexpr const char* kManifestFolders[] = {"/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d", "/usr/local/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"};
+
 std::string value_of(const char* variable) {
   const char* value = std::getenv(variable);
   return value != nullptr ? value : "";
@@ -34,9 +40,32 @@ std::string value_of(const char* variable) {
 
 bool asks_for_vulkan(const std::string& device) { return device != "reference" && device != "null" && device != "cuda"; }
 
+void add_manifest(const fs::path& path, Json& manifests) {
+  std::error_code error;
+  const auto written = fs::last_write_time(path, error);
+  if (!error) manifests[path.string()] = written.time_since_epoch().count();
+}
+
+/// Every manifest with the time it was written: after an upgrade of a driver, which may not bear the width that the older one did, it is another.
+Json driver_manifests() {
+  Json manifests = Json::object();
+  for (const char* variable : {"VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"}) {
+    std::stringstream paths(value_of(variable));
+    for (std::string path; std::getline(paths, path, ':');) add_manifest(path, manifests);
+  }
+  for (const char* folder : kManifestFolders) {
+    std::error_code error;
+    std::vector<fs::path> paths;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) paths.push_back(entry->path());
+    std::sort(paths.begin(), paths.end());
+    for (const fs::path& path : paths) add_manifest(path, manifests);
+  }
+  return manifests;
+}
+
 /// What an entry of the file is found by.
 Json key_of(const std::string& device) {
-  Json key = {{"device", device == "vulkan" ? "" : device}, {"processor", processor_name()}};
+  Json key = {{"device", device == "vulkan" ? "" : device}, {"processor", processor_name()}, {"manifests", driver_manifests()}};
   for (const char* variable : kLoaderVariables)
     if (const std::string value = value_of(variable); !value.empty()) key[variable] = value;
   return key;

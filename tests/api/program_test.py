@@ -174,6 +174,15 @@ def the_vector_width_is_measured_once_remembered_and_used():
         vector_width_file(folder).write_text(json.dumps(content))
         listed_cpu_device(folder, LP_NATIVE_VECTOR_WIDTH=None)
         assert json.loads(vector_width_file(folder).read_text())["entries"] == []
+        # A driver that was installed anew is measured anew before it is loaded: the older one's width may be more than it bears.
+        manifests = [path for path in pathlib.Path("/usr/share/vulkan/icd.d").glob("lvp*.json")]
+        if manifests:
+            manifest = pathlib.Path(folder) / "driver.json"
+            manifest.write_bytes(manifests[0].read_bytes())
+            for seconds, measures in ((1_000_000_000, True), (1_000_000_000, False), (1_100_000_000, True)):
+                os.utime(manifest, (seconds, seconds))
+                message = listed_cpu_device(folder, VK_DRIVER_FILES=str(manifest), LP_NATIVE_VECTOR_WIDTH=None)[1]
+                assert ("measuring" in message) == measures, (seconds, message)
         # Files that are damaged, or another's, are replaced; what a child cannot measure leaves the default.
         for damaged in ("", "{", "[1]", '{"version": 2, "entries": []}', '{"version": 1, "entries": [{"bits": 7}]}'):
             vector_width_file(folder).write_text(damaged)
