@@ -58,7 +58,7 @@ void add_bench(CLI::App& app, Outcome& outcome) {
       ->needs(compare);
   CLI::Option* no_cache = verb->add_flag("--no-cache", flags->no_cache,
                                          "generate -n tokens after a prompt of -p, with the cache and recomputing the whole prefix for each token; exit code 1 if a\n"
-                                         "token differs whose two best logits are at least 0.05 apart");
+                                         "token differs whose two best logits are at least 0.05 apart, with q8 pages 0.5");
   for (CLI::Option* other : {depths, sequences, full, repeats, no_kernels, compare}) no_cache->excludes(other);
   verb->add_option("--positions", flags->positions, "positions recomputed between one length of -n and the next, evenly spread; 0: every one")
       ->check(CLI::Range(0u, kMostTokens))

@@ -164,6 +164,9 @@ def without_the_cache_the_same_tokens_take_longer():
         drawing = xml.etree.ElementTree.parse(plot).getroot()
         lines = [line.get("points").split() for line in drawing.iter("{http://www.w3.org/2000/svg}polyline")]
         assert len(lines) == 2 and all(len(line) == len(points) for line in lines)
+        assert result["margin"] == 0.05 and result["kv_k"] == "f16"
+    rounded = bench("--no-cache", "-p", 6, "-n", 20, "--positions", 0, "--kv", "f16", "--kv-v", "q8")["no_cache"]
+    assert rounded["margin"] == 0.5 and rounded["kv_v"] == "q8" and rounded["lengths"][0]["checked"] + rounded["near_ties"] == 20
     text = quire("bench", MODEL, "--no-cache", "-p", 6, "-n", 20, "--positions", 4)[0].decode()
     assert re.search(r"^ +20 .* 5 of 20 ", text, re.MULTILINE) and "interpolated" in text
     quire("bench", MODEL, "--no-cache", "-n", 4, "--plot", pathlib.Path(FOLDER.name) / "nosuch" / "plot.svg", code=1)
