@@ -67,7 +67,7 @@ TEST_CASE("model_load: weights that the host does not see go through a few stagi
   options.adjust_limits = hide_device_memory;
   const Loaded staged = load_and_answer(options);
   CHECK(direct.most_staging_bytes <= kMostStagingBytes);
-  CHECK(staged.most_staging_bytes > uint64_t{8} << 20);
+  CHECK(staged.most_staging_bytes > 0);  // one round or two: a device may be done before the next is read
   CHECK(staged.most_staging_bytes <= kMostStagingBytes);
   CHECK(staged.rounds > 12);
   // Memory that the host does not see means the variants of a GPU, and so another order of sums.
@@ -91,5 +91,6 @@ TEST_CASE("model_load: at most two rounds are in flight while the next is read, 
   const auto model = Model::open(device, std::make_shared<MemorySource>(model_file()), options);
   REQUIRE_MESSAGE(model.ok(), (model.ok() ? std::string() : model.error().message));
   CHECK(most_in_flight == 2);
+  CHECK(most_staging_bytes > uint64_t{8} << 20);
   CHECK(most_staging_bytes <= kMostStagingBytes);
 }
