@@ -15,18 +15,23 @@
 
 layout(local_size_x_id = 0) in;
 
+// How other workgroups' writes of the same dispatch are seen: coherent in a kernel that waits for them, nothing elsewhere.
+#ifndef MEMORY
+#define MEMORY
+#endif
+
 // Views of memory at an address. `at[i]` is bounds-checked by nobody: the index must be right.
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer FloatsIn { float at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Floats4In { vec4 at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { float at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Floats4 { vec4 at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer WordsIn { uint at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Words4In { uvec4 at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) buffer Words { uint at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Words2In { uvec2 at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer ColumnInfos { ColumnInfo at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer SequenceInfos { SequenceInfo at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer PageEntries { PageEntry at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) MEMORY readonly buffer FloatsIn { float at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) MEMORY readonly buffer Floats4In { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) MEMORY buffer Floats { float at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) MEMORY buffer Floats4 { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) MEMORY readonly buffer WordsIn { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) MEMORY readonly buffer Words4In { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) MEMORY buffer Words { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) MEMORY readonly buffer Words2In { uvec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) MEMORY readonly buffer ColumnInfos { ColumnInfo at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) MEMORY readonly buffer SequenceInfos { SequenceInfo at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) MEMORY readonly buffer PageEntries { PageEntry at[]; };
 
 bool is_null(uvec2 address) { return address.x == 0u && address.y == 0u; }
 

@@ -11,22 +11,7 @@
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint COLUMN_TILE = 1;
 layout(constant_id = 2) const uint FUNCTION = 0;
-layout(push_constant) uniform Push { GatedActivationArgs args; };
+layout(push_constant) uniform Push { GatedActivationArgs gated_activation_args; };
+#include "shaders/bodies/gated_activation.glsl"
 
-const float kTwiceRootOfTwoByPi = 1.5957691216057308;
-const float kCubic = 0.044715;
-
-void main() {
-  const uint tile_elements = args.width * COLUMN_TILE;
-  const uint index = linear_invocation();
-  if (index >= tile_elements) return;
-  const uint gate_at = gl_WorkGroupID.z * 2u * tile_elements + index;
-  const float gate = FloatsIn(args.gate_up).at[gate_at];
-  float slope = gate;
-  if (FUNCTION == GATE_GELU) {
-    precise const float bent = kTwiceRootOfTwoByPi * (gate + kCubic * gate * gate * gate);
-    slope = bent;
-  }
-  precise const float result = gate / (1.0 + exp(-slope)) * FloatsIn(args.gate_up).at[gate_at + tile_elements];
-  Floats(args.dst).at[gl_WorkGroupID.z * tile_elements + index] = result;
-}
+void main() { gated_activation_body(linear_invocation(), gl_WorkGroupID.z); }

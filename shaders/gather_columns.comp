@@ -9,12 +9,7 @@
 // Bytes  dst twice.
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint COLUMN_TILE = 1;
-layout(push_constant) uniform Push { GatherColumnsArgs args; };
+layout(push_constant) uniform Push { GatherColumnsArgs gather_columns_args; };
+#include "shaders/bodies/gather_columns.glsl"
 
-void main() {
-  const uint k = gl_GlobalInvocationID.x;
-  const uint column = gl_WorkGroupID.z;
-  if (k >= args.width) return;
-  const uint selected = WordsIn(args.selection).at[column];
-  Floats(args.dst).at[column * args.width + k] = FloatsIn(args.src).at[activation_index(k, selected, args.width, COLUMN_TILE)];
-}
+void main() { gather_columns_body(gl_GlobalInvocationID.x, gl_WorkGroupID.z); }

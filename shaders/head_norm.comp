@@ -8,22 +8,10 @@
 // Spec   workgroup = COLUMN_TILE * PARTS; with one part there is no barrier.
 // Sums   f32: elements of a part in order, then parts in order. They depend on k_dim and PARTS alone.
 // Bytes  the heads twice read (from the cache the second time), once written.
-#include "shaders/norm_factor.glsl"
-layout(push_constant) uniform Push { HeadNormArgs args; };
+#include "shaders/common.glsl"
+layout(constant_id = 1) const uint COLUMN_TILE = 1;
+layout(push_constant) uniform Push { HeadNormArgs head_norm_args; };
+#define NORM_WORKGROUP gl_WorkGroupSize.x
+#include "shaders/bodies/head_norm.glsl"
 
-void main() {
-  const uint head = linear_workgroup();
-  if (head >= args.q_heads + args.kv_heads) return;
-  const uint parts = gl_WorkGroupSize.x / COLUMN_TILE;
-  const uint column = gl_WorkGroupID.z * COLUMN_TILE + gl_LocalInvocationID.x % COLUMN_TILE;
-  const uint base = activation_index(head * args.k_dim, column, args.width, COLUMN_TILE);
-
-  const float factor = norm_factor(FloatsIn(args.qkv), base, args.k_dim, args.epsilon);
-  FloatsIn weight = FloatsIn(head < args.q_heads ? args.query_weight : args.key_weight);
-  // An invocation writes what it alone reads from here on.
-  for (uint k = gl_LocalInvocationID.x / COLUMN_TILE; k < args.k_dim; k += parts) {
-    const uint at = base + k * COLUMN_TILE;
-    precise const float result = Floats(args.qkv).at[at] * factor * weight.at[k];
-    Floats(args.qkv).at[at] = result;
-  }
-}
+void main() { head_norm_body(linear_workgroup(), gl_WorkGroupID.z); }

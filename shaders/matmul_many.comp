@@ -17,7 +17,7 @@ layout(constant_id = 2) const uint COLUMN_TILE = 16;
 layout(constant_id = 3) const uint TILES_PER_LANE = 1;
 layout(constant_id = 4) const uint K_PARTS = 1;
 layout(constant_id = 5) const uint TILE_ROWS = 32;
-#include "shaders/weights/weights.glsl"
+#include "weight_type.glsl"
 
 layout(push_constant) uniform Push { MatmulArgs args; };
 

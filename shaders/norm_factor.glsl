@@ -1,28 +1,32 @@
 // The factor of a root mean square norm, summed by the invocations of a workgroup that share a column. (Zhang & Sennrich 2019)
+// Kernels put COLUMN_TILE before the include, and NORM_WORKGROUP: the invocations that the order of the sum is made of. A workgroup may have fewer, a
+// divisor of it; each then does the work of several.
 #ifndef QUIRE_NORM_FACTOR_GLSL
 #define QUIRE_NORM_FACTOR_GLSL
 
 #include "shaders/common.glsl"
-layout(constant_id = 1) const uint COLUMN_TILE = 1;
 
-shared float part_sums[gl_WorkGroupSize.x];
+shared float norm_part_sums[NORM_WORKGROUP];
 
-// 1 / sqrt(mean of x^2 + epsilon) over the `width` elements at base, base + COLUMN_TILE, ... Invocation (column, part) of the workgroup adds every
+// 1 / sqrt(mean of x^2 + epsilon) over the `width` elements at base, base + COLUMN_TILE, ... Invocation (column, part) of the NORM_WORKGROUP adds every
 // parts-th of them, from `part` on; then parts are added in order. With one part there is no barrier.
 // Requires: called by all invocations of a workgroup or by none.
 float norm_factor(FloatsIn src, uint base, uint width, float epsilon) {
-  const uint parts = gl_WorkGroupSize.x / COLUMN_TILE;
+  const uint parts = NORM_WORKGROUP / COLUMN_TILE;
   const uint column = gl_LocalInvocationID.x % COLUMN_TILE;
   precise float sum = 0.0;
-  for (uint k = gl_LocalInvocationID.x / COLUMN_TILE; k < width; k += parts) {
-    const float x = src.at[base + k * COLUMN_TILE];
-    sum = fma(x, x, sum);
+  for (uint invocation = gl_LocalInvocationID.x; invocation < NORM_WORKGROUP; invocation += gl_WorkGroupSize.x) {
+    sum = 0.0;
+    for (uint k = invocation / COLUMN_TILE; k < width; k += parts) {
+      const float x = src.at[base + k * COLUMN_TILE];
+      sum = fma(x, x, sum);
+    }
+    norm_part_sums[invocation] = sum;
   }
   if (parts > 1u) {
-    part_sums[gl_LocalInvocationID.x] = sum;
     barrier();
-    sum = part_sums[column];
-    for (uint p = 1u; p < parts; ++p) sum += part_sums[p * COLUMN_TILE + column];
+    sum = norm_part_sums[column];
+    for (uint p = 1u; p < parts; ++p) sum += norm_part_sums[p * COLUMN_TILE + column];
   }
   precise const float factor = 1.0 / sqrt(sum / float(width) + epsilon);
   return factor;

@@ -5,8 +5,8 @@
 #extension GL_EXT_shader_16bit_storage : require
 #include "shaders/common.glsl"
 
-layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer HalvesIn { uint16_t at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 2) buffer Halves { uint16_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) MEMORY readonly buffer HalvesIn { uint16_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) MEMORY buffer Halves { uint16_t at[]; };
 
 // The signed bytes of a word, lowest first.
 vec4 signed_bytes(uint word) { return vec4(ivec4(int(word) << 24, int(word) << 16, int(word) << 8, int(word)) >> 24); }

@@ -1,6 +1,9 @@
 // What iq4_nl and iq4_xs share: a nibble names one of sixteen signed bytes, unevenly spaced.
 // Four nibbles are looked up at once, a byte each: every bit of a nibble, spread over its byte, chooses between two words.
 
+#ifndef QUIRE_IQ4_CODEBOOK_GLSL
+#define QUIRE_IQ4_CODEBOOK_GLSL
+
 uint chosen(uint mask, uint zero, uint one) { return zero ^ (zero ^ one) & mask; }
 
 uint byte_mask(uint word, uint bit) { return (word >> bit & 0x01010101u) * 255u; }
@@ -21,3 +24,5 @@ void unpack_codebook(uint word, out vec4 code[2]) {
   code[0] = in_mantissa(each_byte(codebook_bytes(word), 15) & 0x007f8000u);
   code[1] = in_mantissa(each_byte(codebook_bytes(word >> 4), 15) & 0x007f8000u);
 }
+
+#endif

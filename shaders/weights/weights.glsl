@@ -1,7 +1,7 @@
 // Weights of one type, unpacked. The build (shaders/CMakeLists.txt) takes from the type's row in the manifest
 //   WEIGHT_BLOCK       the shape of its blocks (weight_tiles.h)
 //   GROUP_ELEMENTS     weights that are unpacked together; a group never straddles blocks
-// and puts the type's own file behind "weight_type.glsl", which defines
+// and puts this file and then the type's own behind "weight_type.glsl". The type's file defines
 //   GROUP_SCALES       pairs of scale and offset in a group: weight = scale * code + offset; 0: weight = code
 //   STEP_QUADS         a group is unpacked in steps of this many quads (four neighbouring weights); quad q of every step has scale q % GROUP_SCALES
 //   quad_element()     the first element, within the row, of a step's quad
@@ -18,10 +18,26 @@ struct GroupScale {
   float offset;
 };
 
-const WeightBlock kWeightBlock = WEIGHT_BLOCK;
-
 // Word at which row `row` of a matrix starts; the rows after it in the same tile follow word by word.
 uint first_word(uint row, uint tile_words) { return row / TILE_ROWS * tile_words + row % TILE_ROWS; }
+
+// A code becomes a float without a conversion: an n-bit code at the top of the mantissa of a number in [1, 2) makes it 1 + code / 2^n. The top bit of a
+// mantissa is bit 22. A type's scale and offset take the constants off again.
+vec4 in_mantissa(uvec4 codes) { return uintBitsToFloat(codes | 0x3f800000u); }
+
+uint moved_left(uint word, int bits) { return bits >= 0 ? word << bits : word >> -bits; }
+// Component i: byte i of a word with its bit 0 at bit `left` (other bits of the word around it are for the caller to mask off).
+uvec4 each_byte(uint word, int left) { return uvec4(moved_left(word, left), moved_left(word, left - 8), moved_left(word, left - 16), moved_left(word, left - 24)); }
+// The low four bits of a word, each in the lowest bit of a byte.
+uint bits_to_bytes(uint word) { return (word & 15u) * 0x00204081u & 0x01010101u; }
+
+// Of the type at hand.
+#define STEP_ELEMENTS (4u * STEP_QUADS)
+#define GROUP_STEPS (GROUP_ELEMENTS / STEP_ELEMENTS)
+
+#endif
+
+const WeightBlock kWeightBlock = WEIGHT_BLOCK;
 
 uint block_word(WordsIn weights, uint tile, uint block, uint word, uint lane) {
   return weights.at[tile + weight_word_index(kWeightBlock, TILE_ROWS, block, word, lane)];
@@ -35,20 +51,3 @@ float block_half(WordsIn weights, uint tile, uint row_blocks, uint block, uint l
   const vec2 pair = unpackHalf2x16(weights.at[tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, block, lane)]);
   return (block & 1u) == 0u ? pair.x : pair.y;
 }
-
-// A code becomes a float without a conversion: an n-bit code at the top of the mantissa of a number in [1, 2) makes it 1 + code / 2^n. The top bit of a
-// mantissa is bit 22. A type's scale and offset take the constants off again.
-vec4 in_mantissa(uvec4 codes) { return uintBitsToFloat(codes | 0x3f800000u); }
-
-uint moved_left(uint word, int bits) { return bits >= 0 ? word << bits : word >> -bits; }
-// Component i: byte i of a word with its bit 0 at bit `left` (other bits of the word around it are for the caller to mask off).
-uvec4 each_byte(uint word, int left) { return uvec4(moved_left(word, left), moved_left(word, left - 8), moved_left(word, left - 16), moved_left(word, left - 24)); }
-// The low four bits of a word, each in the lowest bit of a byte.
-uint bits_to_bytes(uint word) { return (word & 15u) * 0x00204081u & 0x01010101u; }
-
-#include "weight_type.glsl"
-
-const uint STEP_ELEMENTS = 4u * STEP_QUADS;
-const uint GROUP_STEPS = GROUP_ELEMENTS / STEP_ELEMENTS;
-
-#endif

@@ -1,0 +1,186 @@
+// The body of attend_decode (attend_decode.comp says what it computes).
+#include "shaders/page_rows.glsl"
+#define args attend_decode_args
+
+const uint SCORES = GROUP_HEADS * LANE_KEYS;
+const uint SUMS = GROUP_HEADS * LANE_PAIRS;
+const float kUnseen = -3.0e38;
+shared float weights[SPLIT_SLOTS * GROUP_HEADS];  // [slot][head]: scores, then exp(score - m)
+shared float invocation_maximum[gl_WorkGroupSize.x * GROUP_HEADS];
+shared float invocation_weight[gl_WorkGroupSize.x * GROUP_HEADS];
+
+// A key that an invocation scores.
+struct Key {
+  PageRows rows;
+  uint slot;    // within the page
+  bool valid;   // there is one
+};
+
+Key find_key(PageEntries table, uint slot, uint begin, uint end, uint kv_head) {
+  Key key;
+  key.valid = slot >= begin && slot < end;
+  const PageEntry entry = table.at[(key.valid ? slot : begin) / args.page.tokens];
+  key.valid = key.valid && !is_null(entry.page);
+  key.rows = k_rows(entry, args.page, args.layer, kv_head);
+  key.slot = slot % args.page.tokens;
+  return key;
+}
+
+// score[h * LANE_KEYS + j] += q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
+void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
+  bool chosen[LANE_KEYS];
+  bool any_chosen = false;
+  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+    chosen[j] = key[j].valid && key[j].rows.format == format;
+    any_chosen = any_chosen || chosen[j];
+  }
+  if (!any_chosen) return;
+  [[dont_unroll]] for (uint d = 0u; d < args.page.k_dim / 8u; ++d) {
+    vec4 low[LANE_KEYS];
+    vec4 high[LANE_KEYS];
+    [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+      low[j] = vec4(0.0);
+      high[j] = vec4(0.0);
+      if (chosen[j]) load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
+    }
+    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+      const vec4 q_low = Floats4In(args.q).at[q_at[h] + 2u * d];
+      const vec4 q_high = Floats4In(args.q).at[q_at[h] + 2u * d + 1u];
+      [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+        precise const vec4 products = fma(q_high, high[j], q_low * low[j]);
+        precise const float sum = score[h * LANE_KEYS + j] + ((products.x + products.y) + (products.z + products.w));
+        score[h * LANE_KEYS + j] = sum;
+      }
+    }
+  }
+}
+
+// Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for LANE_PAIRS pairs of dimensions.
+void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot, inout vec2 sum[SUMS]) {
+  [[dont_unroll]] for (uint slot = begin; slot < end; ++slot) {
+    vec2 v[LANE_PAIRS];
+    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) v[i] = load2(rows, format, slot, pair[i]);
+    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+      const vec2 weight = vec2(weights[(page_slot + slot) * GROUP_HEADS + h]);
+      [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
+        precise const vec2 next = fma(weight, v[i], sum[h * LANE_PAIRS + i]);
+        sum[h * LANE_PAIRS + i] = next;
+      }
+    }
+  }
+}
+
+void attend_decode_body(uvec3 workgroup) {
+  const PageShape shape = args.page;
+  const uint lane = gl_LocalInvocationID.x;
+  const uint column = workgroup.z;
+  const uint group_size = args.q_heads / shape.kv_heads;
+  const uint passes = (group_size + GROUP_HEADS - 1u) / GROUP_HEADS;
+  const uint kv_head = workgroup.y / passes;
+  const uint first_head = workgroup.y % passes * GROUP_HEADS;  // within the group
+  const ColumnInfo info = ColumnInfos(args.columns).at[column];
+  if (info.sequence == PADDING_COLUMN) return;
+
+  const uint visible = first_visible_slot(info.slot, args.window);
+  const uint split = visible / SPLIT_SLOTS + workgroup.x;
+  if (split > info.slot / SPLIT_SLOTS) return;
+  const SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
+  const uint split_slot = split * SPLIT_SLOTS;
+  const uint begin = max(split_slot, visible);
+  const uint end = min(min(split_slot + SPLIT_SLOTS, info.slot + 1u), sequence.page_count * shape.tokens);
+  PageEntries table = PageEntries(sequence.table);
+
+  // Heads past the group's last repeat it and are not stored.
+  uint head[GROUP_HEADS];
+  uint q_at[GROUP_HEADS];
+  float maximum[GROUP_HEADS];
+  float weight[GROUP_HEADS];
+  [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+    head[h] = kv_head * group_size + min(first_head + h, group_size - 1u);
+    q_at[h] = (column * args.q_heads + head[h]) * (shape.k_dim / 4u);
+    maximum[h] = kUnseen;
+    weight[h] = 0.0;
+  }
+
+  // Keys: an invocation takes slots split_slot + lane, + workgroup, ...
+  for (uint base = 0u; base < SPLIT_SLOTS && split_slot + base < end; base += LANE_KEYS * gl_WorkGroupSize.x) {
+    const uint first = base + lane;
+    Key key[LANE_KEYS];
+    [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+      const uint i = first + j * gl_WorkGroupSize.x;
+      key[j] = find_key(table, i < SPLIT_SLOTS ? split_slot + i : end, begin, end, kv_head);
+    }
+    float score[SCORES];
+    [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
+    // A format named by a constant lets the compiler keep the choice out of the loop.
+    add_scores(PAGE_FORMAT_F16, key, q_at, score);
+    add_scores(PAGE_FORMAT_F32, key, q_at, score);
+    add_scores(PAGE_FORMAT_Q8, key, q_at, score);
+    [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
+      [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+        const float scaled = key[j].valid ? args.scale * score[h * LANE_KEYS + j] : kUnseen;
+        if (first + j * gl_WorkGroupSize.x < SPLIT_SLOTS) weights[(first + j * gl_WorkGroupSize.x) * GROUP_HEADS + h] = scaled;
+        maximum[h] = max(maximum[h], scaled);
+      }
+  }
+  [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) invocation_maximum[lane * GROUP_HEADS + h] = maximum[h];
+  barrier();
+  [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h)
+    for (uint i = 0u; i < gl_WorkGroupSize.x; ++i) maximum[h] = max(maximum[h], invocation_maximum[i * GROUP_HEADS + h]);
+  for (uint i = lane; i < SPLIT_SLOTS; i += gl_WorkGroupSize.x) {
+    if (split_slot + i < begin || split_slot + i >= end) continue;
+    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+      const float term = exp(weights[i * GROUP_HEADS + h] - maximum[h]);
+      weights[i * GROUP_HEADS + h] = term;
+      precise const float sum = weight[h] + term;
+      weight[h] = sum;
+    }
+  }
+  [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) invocation_weight[lane * GROUP_HEADS + h] = weight[h];
+  barrier();
+
+  // Values: an invocation takes pairs of dimensions lane, lane + workgroup, ...; past the last it repeats that and stores nothing.
+  Floats partials = Floats(args.partials);
+  const uint stride = shape.v_dim + 2u;
+  const uint pairs = shape.v_dim / 2u;
+  for (uint first = lane; first < pairs; first += LANE_PAIRS * gl_WorkGroupSize.x) {
+    uint pair[LANE_PAIRS];
+    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) pair[i] = min(first + i * gl_WorkGroupSize.x, pairs - 1u);
+    vec2 sum[SUMS];
+    [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec2(0.0);
+    for (uint page = begin / shape.tokens; page * shape.tokens < end; ++page) {
+      const PageEntry entry = table.at[page];
+      if (is_null(entry.page)) continue;
+      const uint page_slot = page * shape.tokens;
+      const uint low = max(begin, page_slot) - page_slot;
+      const uint high = min(end - page_slot, shape.tokens);
+      const PageRows v = v_rows(entry, shape, args.layer, kv_head);
+      if (v.format == PAGE_FORMAT_F32)
+        add_values(v, PAGE_FORMAT_F32, pair, low, high, page_slot - split_slot, sum);
+      else if (v.format == PAGE_FORMAT_Q8)
+        add_values(v, PAGE_FORMAT_Q8, pair, low, high, page_slot - split_slot, sum);
+      else
+        add_values(v, PAGE_FORMAT_F16, pair, low, high, page_slot - split_slot, sum);
+    }
+    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+      const uint at = ((column * args.q_heads + head[h]) * args.split_count + workgroup.x) * stride;
+      [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i)
+        if (first_head + h < group_size && first + i * gl_WorkGroupSize.x < pairs) {
+          partials.at[at + 2u * pair[i]] = sum[h * LANE_PAIRS + i].x;
+          partials.at[at + 2u * pair[i] + 1u] = sum[h * LANE_PAIRS + i].y;
+        }
+    }
+  }
+  if (lane != 0u) return;
+  [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+    precise float total = 0.0;
+    for (uint i = 0u; i < gl_WorkGroupSize.x; ++i) total += invocation_weight[i * GROUP_HEADS + h];
+    const uint at = ((column * args.q_heads + head[h]) * args.split_count + workgroup.x) * stride + shape.v_dim;
+    if (first_head + h < group_size) {
+      partials.at[at] = maximum[h];
+      partials.at[at + 1u] = total;
+    }
+  }
+}
+
+#undef args

@@ -1,0 +1,168 @@
+// The body of matmul_few (matmul_few.comp says what it computes).
+#include "shaders/common.glsl"
+#define args matmul_few_args
+
+#ifndef QUIRE_MATMUL_FEW_GLSL
+#define QUIRE_MATMUL_FEW_GLSL
+
+// Up to this many sums a group's steps are unrolled; beyond, the pipeline would take long to compile.
+const uint UNROLLED_SUMS = 8u;
+const uint ROW_SUMS = TILES_PER_LANE * COLUMNS;
+shared float part_sums[K_PARTS > 1u ? K_PARTS * ROW_SUMS * LANES : 1u];
+
+// What one invocation works on.
+WordsIn matrix;
+uint lane;
+uint row_blocks;
+uint tile[TILES_PER_LANE];  // where lane 0's row of each LANES rows starts
+uint column[COLUMNS];
+
+void store(uint row, uint column, float sum) {
+  const uint at = column * args.dst_width + args.row_offset + row;
+  precise float value = sum;
+  if (!is_null(args.bias)) value += FloatsIn(args.bias).at[args.row_offset + row];
+  if (!is_null(args.residual)) value += FloatsIn(args.residual).at[at];
+  Floats(args.dst).at[at] = value;
+}
+
+#endif
+
+// One step's activations of a column, as the weights of the step lie. Elements from width on are zeros.
+void load_step(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
+  const uint base = column_index * args.width;
+#ifdef SUBGROUP_BROADCAST
+  // Lanes load different elements and hand them round: one load for LANES elements.
+  const uint chunk = min(LANES, STEP_ELEMENTS);
+  [[unroll]] for (uint first = 0u; first < STEP_ELEMENTS; first += chunk) {
+    const uint own_index = first + lane % chunk;
+    const uint element = quad_element(group, step, own_index / 4u) + own_index % 4u;
+    const float own = FloatsIn(args.src).at[base + element];
+    [[unroll]] for (uint i = 0u; i < chunk; ++i) x[first + i] = subgroupBroadcast(own, i);
+  }
+#else
+  [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q) {
+    const vec4 quad = Floats4In(args.src).at[(base + quad_element(group, step, q)) / 4u];
+    [[unroll]] for (uint i = 0u; i < 4u; ++i) x[4u * q + i] = quad[i];
+  }
+#endif
+}
+
+// The same for rows that are not made of whole vectors, and for the end of a row.
+void load_step_by_element(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
+  [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+    const uint k = quad_element(group, step, i / 4u) + i % 4u;
+    x[i] = k < args.width ? FloatsIn(args.src).at[column_index * args.width + k] : 0.0;
+  }
+}
+
+// Sums of codes times activations, and of activations alone, are kept for each scale of a group. Weights without scales go straight into the rows' sums.
+#if GROUP_SCALES
+const uint kDots = ROW_SUMS * GROUP_SCALES;
+const uint kXSums = COLUMNS * GROUP_SCALES;
+#define SCALES uint(GROUP_SCALES)
+#define DOTS kDots
+#define X_SUMS kXSums
+#else
+#define SCALES 1u
+#define DOTS ROW_SUMS
+#define X_SUMS COLUMNS
+#endif
+
+// Adds a step's products of every row and column to `dot`, and its activations to `x_sum`.
+void add_step(uint group, uint step, bool whole, inout float dot[DOTS], inout float x_sum[X_SUMS]) {
+  float x[COLUMNS][STEP_ELEMENTS];
+  [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
+    if (whole) load_step(column[c], group, step, x[c]);
+    else load_step_by_element(column[c], group, step, x[c]);
+#if GROUP_SCALES
+    [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+      const uint at = c * SCALES + i / 4u % SCALES;
+      precise const float next = x_sum[at] + x[c][i];
+      x_sum[at] = next;
+    }
+#endif
+  }
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+    vec4 code[STEP_QUADS];
+    unpack_step(matrix, tile[r], group, step, lane, code);
+    [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i)
+      [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
+        const uint at = (r * COLUMNS + c) * SCALES + i / 4u % SCALES;
+        precise const float next = fma(code[i / 4u][i % 4u], x[c][i], dot[at]);
+        dot[at] = next;
+      }
+  }
+}
+
+void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
+  float x_sum[X_SUMS];
+#if GROUP_SCALES
+  float dot[DOTS];
+  [[unroll]] for (uint i = 0u; i < DOTS; ++i) dot[i] = 0.0;
+  [[unroll]] for (uint i = 0u; i < X_SUMS; ++i) x_sum[i] = 0.0;
+  if (ROW_SUMS <= UNROLLED_SUMS) {
+    [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
+  } else {
+    [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
+  }
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+    GroupScale group_scale[GROUP_SCALES];
+    unpack_scales(matrix, tile[r], row_blocks, group, lane, group_scale);
+    [[unroll]] for (uint s = 0u; s < SCALES; ++s)
+      [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
+        precise const float next = fma(group_scale[s].scale, dot[(r * COLUMNS + c) * SCALES + s],
+                                       fma(group_scale[s].offset, x_sum[c * SCALES + s], sum[r * COLUMNS + c]));
+        sum[r * COLUMNS + c] = next;
+      }
+  }
+#else
+  [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, sum, x_sum);
+#endif
+}
+
+void matmul_few_body(uint workgroup, uint column_group) {
+  lane = K_PARTS == 1u ? gl_LocalInvocationID.x : gl_LocalInvocationID.x % LANES;
+  const uint part = K_PARTS == 1u ? 0u : gl_LocalInvocationID.x / LANES;
+  const uint tile_count = (args.rows + LANES - 1u) / LANES;
+  const uint first_tile = workgroup * TILES_PER_LANE;
+  const uint first_column = column_group * COLUMNS;
+  if (first_tile >= tile_count) return;
+
+  matrix = WordsIn(args.weights);
+  row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
+  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
+  // Past the last tile or column the last one is computed again and not stored, so that no lane takes another path.
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_words);
+  [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) column[c] = min(first_column + c, args.column_count - 1u);
+  float sum[ROW_SUMS];
+  [[unroll]] for (uint i = 0u; i < ROW_SUMS; ++i) sum[i] = 0.0;
+
+  const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
+  const uint whole_groups = args.width % 4u == 0u ? args.width / GROUP_ELEMENTS : 0u;
+  uint group = part;
+  for (; group < whole_groups; group += K_PARTS) add_group(group, true, sum);
+#if !GROUP_SCALES  // rows of types with scales are whole groups
+  for (; group < groups; group += K_PARTS) add_group(group, false, sum);
+#endif
+
+  if (K_PARTS > 1u) {
+    [[unroll]] for (uint i = 0u; i < ROW_SUMS; ++i) part_sums[(part * ROW_SUMS + i) * LANES + lane] = sum[i];
+    barrier();
+    if (part != 0u) return;
+    [[unroll]] for (uint i = 0u; i < ROW_SUMS; ++i) {
+      precise float total = sum[i];
+      for (uint p = 1u; p < K_PARTS; ++p) total += part_sums[(p * ROW_SUMS + i) * LANES + lane];
+      sum[i] = total;
+    }
+  }
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+    const uint row = (first_tile + r) * LANES + lane;
+    [[unroll]] for (uint c = 0u; c < COLUMNS; ++c)
+      if (row < args.rows && first_column + c < args.column_count) store(row, first_column + c, sum[r * COLUMNS + c]);
+  }
+}
+
+#undef args
+#undef SCALES
+#undef DOTS
+#undef X_SUMS
