@@ -4,6 +4,7 @@
 
 #include "generation.hpp"
 #include "host.hpp"
+#include "model_names.hpp"
 #include "terminal.hpp"
 #include "vector_width.hpp"
 #include "verbs.hpp"
@@ -80,6 +81,9 @@ Outcome devices(const ModelFlags& flags, bool json) {
   for (const auto& [backend, name] : kBackends) {
     quire_engine_options options = quire_cpp::sized<quire_engine_options>();
     options.backend = backend;
+    const std::string folder = pipeline_cache_folder();
+    if (!folder.empty()) options.pipeline_cache_folder = folder.c_str();
+    options.tuning = flags.no_tune ? 0 : 1;
     quire_error error = quire_cpp::sized<quire_error>();
     Listing listing;
     listing.backend = name;

@@ -11,8 +11,8 @@ namespace {
 
 void log_line(void*, quire_log_level, const char* message) { say(message); }
 
-int show_loading(void* user, uint64_t done_bytes, uint64_t total_bytes) {
-  static_cast<ProgressBar*>(user)->update(done_bytes, total_bytes);
+int show_progress(void* user, uint64_t done, uint64_t total) {
+  static_cast<ProgressBar*>(user)->update(done, total);
   return interrupted() ? 0 : 1;
 }
 
@@ -45,8 +45,13 @@ Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engin
   options.cache_budget_bytes = flags.cache_budget_mib << 20;
   options.log = log_line;
   const VectorWidth width = choose_vector_width(flags);
+  ProgressBar bar("measuring kernels on this device, once");
+  options.tuning = flags.no_tune ? 0 : 1;
+  options.tuning_progress = show_progress;
+  options.tuning_progress_user = &bar;
   quire_error error = quire_cpp::sized<quire_error>();
   const quire_status status = quire_engine_create(&options, engine.out(), &error);
+  bar.clear();
   if (status != QUIRE_OK) return failure(status, Doing::device, error.message);
   quire_device_info info = quire_cpp::sized<quire_device_info>();
   if (quire_engine_device(engine.get(), &info) == QUIRE_OK) confirm_vector_width(width, flags, info.driver);
@@ -63,7 +68,7 @@ Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, qui
   quire_model_options options = quire_cpp::sized<quire_model_options>();
   options.context_length = flags.context_length;
   options.chunk = flags.chunk;
-  options.progress = show_loading;
+  options.progress = show_progress;
   options.progress_user = &bar;
   options.chat_template = flags.chat_template.c_str();
   const quire_status status = quire_model_open(engine.get(), &source, &options, model.out());

@@ -5,7 +5,8 @@
 
 #include "engine/api/handles.hpp"
 #include "engine/device/copy_rate.hpp"
-#include "engine/forward/variant_set.hpp"
+#include "engine/forward/variant_file.hpp"
+#include "engine/forward/variant_tuning.hpp"
 
 using namespace quire;
 using namespace quire::api;
@@ -91,6 +92,40 @@ quire_device_info describe_device(const DeviceInfo& info, uint32_t index, const 
   return out;
 }
 
+/// Where a device's tuned choices are kept; empty: nowhere.
+std::string tuned_file(const quire_engine_options& options, const DeviceInfo& device) {
+  if (options.tuning == 0 || options.pipeline_cache_folder == nullptr || device.limits.weight_layout != WeightLayout::lane_tiles) return {};
+  return variant_file_path(options.pipeline_cache_folder, device);
+}
+
+/// The variants in use with these options, if none had to be measured.
+VariantSet remembered_variants(const quire_engine_options& options, const DeviceInfo& device) {
+  const VariantSet defaults = choose_variants(device.limits);
+  const std::string path = tuned_file(options, device);
+  return path.empty() ? defaults : read_variant_file(path, device, defaults).value_or(defaults);
+}
+
+/// The same, measured and kept if need be.
+VariantSet tuned_variants(const quire_engine_options& options, Device& device) {
+  const VariantSet defaults = choose_variants(device.limits());
+  const std::string path = tuned_file(options, device.info());
+  if (path.empty()) return defaults;
+  if (const auto remembered = read_variant_file(path, device.info(), defaults)) return *remembered;
+  TuningProgress progress;
+  if (options.tuning_progress != nullptr)
+    progress = [&options](uint64_t done, uint64_t total) { return options.tuning_progress(options.tuning_progress_user, done, total) != 0; };
+  const Result<VariantSet> tuned = tune_variants(device, defaults, progress);
+  if (options.timestamps != 0) static_cast<void>(device.take_timings());  // of made-up work
+  const Logger logger{options.log, options.log_user};
+  if (!tuned.ok()) {
+    logger.write(QUIRE_LOG_WARNING, ("the device was not tuned: " + tuned.error().message).c_str());
+    return defaults;
+  }
+  if (const Status written = write_variant_file(path, device.info(), defaults, *tuned); !written.ok())
+    logger.write(QUIRE_LOG_WARNING, written.error().message.c_str());
+  return *tuned;
+}
+
 /// Into a caller's quire_error, if it is one; what fails here cannot be told.
 quire_status report(quire_status status, const ErrorSlot& slot, quire_error* error) {
   if (error == nullptr || error->struct_size < offsetof(quire_error, message) + 1 || error->struct_size > kMaxStructBytes) return status;
@@ -126,7 +161,7 @@ quire_status quire_list_devices(const quire_engine_options* options, quire_devic
     QUIRE_ASSIGN(const DeviceOptions device, device_options(given));
     QUIRE_ASSIGN(const std::vector<DeviceInfo> devices, Device::list(device));
     for (uint32_t i = 0; i < devices.size(); ++i) {
-      const std::string variants = devices[i].usable ? choose_variants(devices[i].limits).describe() : std::string();
+      const std::string variants = devices[i].usable ? remembered_variants(given, devices[i]).describe() : std::string();
       quire_device_info info = describe_device(devices[i], i, variants.c_str());
       info.struct_size = sizeof info;
       callback(user, &info);
@@ -144,13 +179,14 @@ quire_status quire_engine_create(const quire_engine_options* options, quire_engi
     QUIRE_ASSIGN(const quire_engine_options given, read_struct(options, "quire_engine_options"));
     QUIRE_ASSIGN(const DeviceOptions device, device_options(given));
     QUIRE_ASSIGN(Device opened, Device::open(device));
-    std::string variants = choose_variants(opened.limits()).describe();
+    const VariantSet variants = tuned_variants(given, opened);
     HostMemory memory(given.allocator);
     auto* created = memory.create<quire_engine>(memory);
     created->logger = {given.log, given.log_user};
     created->device.emplace(std::move(opened));
     if (given.cache_budget_bytes != 0) created->budget.emplace(given.cache_budget_bytes);
-    created->variants = std::move(variants);
+    created->variants = variants;
+    created->variants_text = variants.describe();
     created->timestamps = given.timestamps != 0;
     *engine = created;
     return {};
@@ -175,7 +211,7 @@ const char* quire_engine_last_error(const quire_engine* engine) { return engine 
 quire_status quire_engine_device(quire_engine* engine, quire_device_info* info) {
   if (engine == nullptr) return QUIRE_INVALID_ARGUMENT;
   return guarded(engine->error, [&] {
-    return write_struct(info, describe_device(engine->device->info(), QUIRE_NO_INDEX, engine->variants.c_str()), "quire_device_info");
+    return write_struct(info, describe_device(engine->device->info(), QUIRE_NO_INDEX, engine->variants_text.c_str()), "quire_device_info");
   });
 }
 

@@ -52,7 +52,8 @@ struct quire_engine {
   quire::api::Logger logger;
   std::optional<quire::Device> device;
   std::optional<quire::CacheBudget> budget;  ///< shared by all models, if the options named one
-  std::string variants;
+  quire::VariantSet variants;
+  std::string variants_text;
   bool timestamps = false;
   size_t children = 0;
 };

@@ -10,6 +10,7 @@ ModelOptions model_options(const quire_engine& engine, const quire_model_options
   ModelOptions options;
   options.context_length = given.context_length;
   options.chunk = given.chunk;
+  options.variants = engine.variants;
   if (given.slab_bytes != 0) options.slab_bytes = given.slab_bytes;
   if (given.chat_template != nullptr) options.chat_template = given.chat_template;
   // The budget outlives the models: it is the engine's, and an engine with models cannot be freed.

@@ -78,6 +78,7 @@ Result<MemoryPrediction> predict(const quire_file& file, uint32_t& context, quir
   if (context == 0) context = hyper.context_length;
   ModelOptions options;
   options.context_length = context;
+  options.variants = file.engine.variants;
   QUIRE_ASSIGN(MemoryPrediction predicted, predict_memory(file.gguf, file.engine.device->limits(), options, context, formats));
   QUIRE_TRY(Tokenizer::create(file.gguf));
   return predicted;

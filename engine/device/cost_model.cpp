@@ -46,6 +46,12 @@ double CostModel::estimate_ns(const Command& command) const {
   return factor_ * correction * uncorrected_ns(command.work);
 }
 
+uint64_t CostModel::macs_within(std::chrono::nanoseconds bound) const {
+  if (bound <= std::chrono::nanoseconds::zero()) return UINT64_MAX;
+  const double macs = static_cast<double>(bound.count()) * macs_per_ns_ / factor_;
+  return macs < 1e18 ? static_cast<uint64_t>(macs) : UINT64_MAX;
+}
+
 void CostModel::observe(const KernelTiming& timing) {
   double& correction = correction_[static_cast<size_t>(timing.kernel.id)];
   const double measured = std::clamp(static_cast<double>(timing.gpu_ns) / uncorrected_ns(timing.work), kMinCorrection, kMaxCorrection);

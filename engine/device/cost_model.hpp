@@ -18,6 +18,8 @@ class CostModel {
 
   /// The slower of moving the command's bytes and doing its multiply-accumulates, at least a launch; corrected by what observe() saw.
   double estimate_ns(const Command& command) const;
+  /// Multiply-accumulates of one command that fit the bound, whatever the kernel: before anything was measured. Zero: no bound.
+  uint64_t macs_within(std::chrono::nanoseconds bound) const;
   /// A measured time corrects later estimates of the same kernel.
   void observe(const KernelTiming& timing);
 

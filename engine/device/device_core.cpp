@@ -21,9 +21,12 @@ unsigned long long number(uint64_t value) { return value; }
 
 DeviceCore::DeviceCore(std::unique_ptr<BackendDevice> backend, const DeviceOptions& options)
     : backend_(std::move(backend)),
+      info_(backend_->info()),
       barriers_(options.barriers),
-      submission_bound_(options.submission_bound.value_or(default_submission_bound(backend_->info().type))),
-      cost_model_(backend_->info().type, options.estimate_factor) {}
+      submission_bound_(options.submission_bound.value_or(default_submission_bound(info_.type))),
+      cost_model_(info_.type, options.estimate_factor) {
+  info_.limits.submission_macs = cost_model_.macs_within(submission_bound_);
+}
 
 DeviceCore::~DeviceCore() {
   if (wait_idle().code() != Code::timeout) return;

@@ -25,7 +25,7 @@ class DeviceCore {
   DeviceCore& operator=(const DeviceCore&) = delete;
   ~DeviceCore();
 
-  const DeviceInfo& info() const { return backend_->info(); }
+  const DeviceInfo& info() const { return info_; }
   const Limits& limits() const { return info().limits; }
   BarrierMode barriers() const { return barriers_; }
   bool lost() const { return lost_; }
@@ -75,6 +75,7 @@ class DeviceCore {
   }
 
   std::unique_ptr<BackendDevice> backend_;
+  DeviceInfo info_;
   BarrierMode barriers_;
   std::chrono::nanoseconds submission_bound_;
   CostModel cost_model_;

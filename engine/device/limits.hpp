@@ -32,6 +32,7 @@ struct Limits {
   bool cooperative_matrix = false;
   bool memory_budget = false;
   bool host_visible_device_memory = false;                   ///< device buffers can be mapped
+  uint64_t submission_macs = UINT64_MAX;                     ///< multiply-accumulates that fit the submission bound, as estimated before any was measured
   WeightLayout weight_layout = WeightLayout::lane_tiles;
 };
 

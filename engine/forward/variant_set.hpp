@@ -1,4 +1,5 @@
-// The tuning choices of one device, made once from its queried limits. Together with the device and driver they fix every rounding.
+// The tuning choices of one device, made once from its queried limits. Together with the device and driver they fix every rounding; those that
+// change none may be timed (variant_tuning.hpp).
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@ struct VariantSet {
   uint32_t split_slots = 128;         ///< slots of one split of attend_decode
   uint32_t elementwise_workgroup = 64;
   uint32_t search_workgroup = 128;    ///< argmax, sample
+  uint32_t prompt_chunk = 256;        ///< prompt tokens of one step unless the caller says otherwise: enough columns to use every weight tile many times
 
   /// One line that names every choice, for logs and bench files.
   std::string describe() const;

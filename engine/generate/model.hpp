@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "cache/kv_cache.hpp"
 #include "engine/base/result.hpp"
 #include "engine/device/device.hpp"
+#include "engine/forward/variant_set.hpp"
 #include "engine/model/gguf_reader.hpp"
 #include "engine/model/hyperparameters.hpp"
 #include "engine/platform/byte_source.hpp"
@@ -24,6 +26,7 @@ namespace quire {
 struct ModelOptions {
   uint32_t context_length = 0;           ///< longest sequence; 0: what the model was trained for
   uint32_t chunk = 0;                    ///< most prompt tokens one step computes; 0: chosen from the device
+  std::optional<VariantSet> variants;    ///< choose_variants of the device's limits or what tune_variants made of it; unset: the former
   CacheBudget* cache_budget = nullptr;   ///< shared with other models and outlives them; null: one of the model's own
   uint64_t cache_budget_bytes = 0;       ///< of the model's own budget; 0: 90 % of what the device has left after weights and scratch
   uint64_t slab_bytes = uint64_t{128} << 20;

@@ -8,9 +8,9 @@
 namespace quire {
 namespace {
 
-/// Prompt tokens of one step unless the caller says otherwise: enough columns to use every weight tile many times, and scratch of a few megabytes.
-constexpr uint32_t kDefaultChunk = 256;
 constexpr uint32_t kMaxChunk = 4096;
+/// Columns that sessions with short chunks share.
+constexpr uint32_t kLeastPromptColumns = 128;
 /// Sessions that can generate in one step; more wait for the next.
 constexpr uint32_t kGeneratedColumns = 64;
 
@@ -37,6 +37,14 @@ Result<std::vector<CacheGroup>> split_to_page_limit(const CacheGroup& whole) {
 }
 
 uint32_t round_up(uint32_t value, uint32_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+/// The device's chunk, shorter where a chunk's product with the model's largest matrix of a layer would not fit a submission: one dispatch cannot be split.
+uint32_t default_chunk(const Hyperparameters& hyper, const VariantSet& variants, const Limits& limits) {
+  const uint64_t qkv_rows = uint64_t{hyper.head_count} * hyper.key_length + uint64_t{hyper.head_count_kv} * (hyper.key_length + hyper.value_length);
+  const uint64_t macs = hyper.embedding_length * std::max({qkv_rows, uint64_t{2} * hyper.feed_forward_length, uint64_t{hyper.head_count} * hyper.value_length});
+  const uint64_t tiles = limits.submission_macs / (macs * variants.many_column_tile);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(tiles * variants.many_column_tile, variants.many_column_tile, variants.prompt_chunk));
+}
 
 }  // namespace
 
@@ -78,7 +86,7 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
   ModelPlan plan;
   QUIRE_ASSIGN(plan.hyper, read_hyperparameters(file));
   QUIRE_TRY(check_tensors(file, plan.hyper));
-  plan.variants = choose_variants(limits);
+  plan.variants = options.variants.value_or(choose_variants(limits));
   QUIRE_ASSIGN(plan.weights, plan_weights(file, plan.hyper, limits, plan.variants));
   QUIRE_ASSIGN(plan.groups, make_cache_groups(plan.hyper));
   plan.layers = place_layers(plan.hyper, plan.groups);
@@ -88,10 +96,10 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
                       plan.hyper.context_length);
   plan.context_length = options.context_length != 0 ? options.context_length : plan.hyper.context_length;
   if (options.chunk > kMaxChunk) return make_error(Code::invalid_argument, "a chunk of %u tokens is more than %u", options.chunk, kMaxChunk);
-  plan.chunk = std::min(options.chunk != 0 ? options.chunk : kDefaultChunk, plan.context_length);
+  plan.chunk = std::min(options.chunk != 0 ? options.chunk : default_chunk(plan.hyper, plan.variants, limits), plan.context_length);
 
   // A chunk may be shared by several sessions, each starting on a tile of its own.
-  plan.capacity.prompt_columns = round_up(std::max(plan.chunk, kDefaultChunk / 2), plan.variants.many_column_tile);
+  plan.capacity.prompt_columns = round_up(std::max(plan.chunk, kLeastPromptColumns), plan.variants.many_column_tile);
   plan.capacity.generated_columns = kGeneratedColumns;
   for (const CacheGroup& group : plan.groups)
     plan.capacity.split_count = std::max(plan.capacity.split_count, split_count_for(plan.variants, plan.context_length - 1, group.window));

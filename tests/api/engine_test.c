@@ -1,4 +1,5 @@
 /* Engines, devices, files, models: opening, closing, and every way to be refused. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -388,6 +389,59 @@ static void allocators(const backend *on) {
   }
 }
 
+static void keep_variants(void *user, const quire_device_info *device) { snprintf(user, 512, "%s", device->variants); }
+
+static int count_or_stop(void *user, uint64_t done, uint64_t total) {
+  int *calls = user;
+  CHECK(done >= 1 && done <= total);
+  return ++calls[0] != calls[1];
+}
+
+static void count_message(void *user, quire_log_level level, const char *message) {
+  (void)level;
+  CHECK(message[0] != '\0');
+  ++*(int *)user;
+}
+
+/* Only the null device is opened here: it is quick, and what it measures is as good as any. */
+static void tuning(const backend *on) {
+  if (on->kind != QUIRE_BACKEND_NULL) return;
+  char defaults[512] = "", variants[512] = "";
+  quire_engine_options options = {.struct_size = sizeof options, .backend = on->kind};
+  quire_error error = {.struct_size = sizeof error};
+  CHECK_OK(quire_list_devices(&options, keep_variants, defaults, &error), error.message);
+  CHECK(strstr(defaults, "chunk 256") != NULL);
+  const struct {
+    uint32_t tuning;
+    const char *folder;
+    int stop_at, calls_at_least, calls_at_most, messages;
+  } runs[] = {
+      {0, "no/such/folder", 0, 0, 0, 0},    /* not asked for */
+      {1, NULL, 0, 0, 0, 0},                /* nowhere to keep it */
+      {1, "no/such/folder", 0, 2, 1000, 1}, /* measured, used, and cannot be kept */
+      {1, "no/such/folder", 2, 2, 2, 1},    /* stopped */
+  };
+  for (size_t i = 0; i < sizeof runs / sizeof runs[0]; ++i) {
+    int calls[2] = {0, runs[i].stop_at}, messages = 0;
+    options = (quire_engine_options){.struct_size = sizeof options, .backend = on->kind, .tuning = runs[i].tuning, .pipeline_cache_folder = runs[i].folder,
+                                     .tuning_progress = count_or_stop, .tuning_progress_user = calls, .log = count_message, .log_user = &messages};
+    quire_engine *engine = NULL;
+    CHECK_OK(quire_engine_create(&options, &engine, &error), error.message);
+    NEED();
+    CHECK(calls[0] >= runs[i].calls_at_least && calls[0] <= runs[i].calls_at_most);
+    CHECK(messages == runs[i].messages);
+    quire_device_info info = {.struct_size = sizeof info};
+    CHECK_OK(quire_engine_device(engine, &info), quire_engine_last_error(engine));
+    if (runs[i].calls_at_most <= 2) CHECK(strcmp(info.variants, defaults) == 0);
+    quire_engine_memory memory = {.struct_size = sizeof memory};
+    CHECK_OK(quire_engine_memory_used(engine, &memory), quire_engine_last_error(engine));
+    CHECK(memory.buffer_bytes == 0);
+    close_engine(engine);
+  }
+  CHECK_OK(quire_list_devices(&options, keep_variants, variants, &error), error.message);
+  CHECK(strcmp(variants, defaults) == 0);
+}
+
 static void copy_rate(const backend *on) {
   quire_engine *engine = open_engine(on, NULL);
   NEED();
@@ -415,5 +469,6 @@ const test_case engine_cases[] = {
     {"api: a parent with children is not freed", parents_outlive_children, 1},
     {"api: a file's contents can be listed and its prediction is what is allocated", file_contents, 1},
     {"api: copies between device buffers are timed and leave nothing allocated", copy_rate, 1},
+    {"api: choices are tuned only where that is asked for and can be kept, and may be stopped", tuning, 1},
     {"api: the host's allocator gets everything back, and each call of it may fail", allocators, 1},
     {NULL, NULL, 0}};

@@ -193,6 +193,50 @@ def the_vector_width_is_measured_once_remembered_and_used():
 
 
 @case
+def choices_are_measured_once_kept_beside_the_pipelines_and_replaced_where_they_do_not_fit():
+    with tempfile.TemporaryDirectory() as folder:
+        def variants(*arguments):
+            return listed_cpu_device(folder, *arguments, LP_NATIVE_VECTOR_WIDTH="256")[0]
+
+        def run(*arguments):
+            environment = {**ENVIRONMENT, "XDG_CACHE_HOME": folder, "LP_NATIVE_VECTOR_WIDTH": "256"}
+            done = subprocess.run([PROGRAM, "logits", MODEL, "--out", "-", "--decode", "2", *arguments], input=b"5 6 7 8 9", capture_output=True, timeout=120,
+                                  env=environment, check=True)
+            return done.stdout
+
+        plain = variants("--no-tune")
+        if plain is None:
+            return
+        pipelines = pathlib.Path(folder) / "quire" / "pipelines"
+
+        def files():
+            return sorted(path for path in pipelines.glob("*") if path.name.startswith("variants-"))
+
+        untuned = run("--no-tune")
+        assert not files()
+        assert run() == untuned and len(files()) == 1
+        file = files()[0]
+        text = file.read_text()
+        assert f"device {plain['name']}\n" in text and f"driver {plain['driver']}\n" in text and f"defaults {plain['variants']}\n" in text
+        values = dict(line.split() for line in text.splitlines()[4:])
+        assert set(values) == {"many_tiles_per_lane", "few_tiles_per_lane", "few_max_columns", "prompt_chunk"}
+        # What is kept is used and shown, whatever was measured; --no-tune leaves it alone.
+        chosen = "512" if values["prompt_chunk"] != "512" else "128"
+        other = text.replace(f"prompt_chunk {values['prompt_chunk']}", f"prompt_chunk {chosen}")
+        file.write_text(other)
+        assert variants()["variants"].endswith(f"chunk {chosen}") and variants("--no-tune")["variants"] == plain["variants"]
+        assert run() == untuned and run("--no-tune") == untuned and file.read_text() == other
+        # Damaged, another device's or driver's: ignored, and replaced at the next run.
+        for damaged in ("", text[:-1], text + "x", text.replace("quire variants 1", "quire variants 2"), text.replace("\ndriver ", "\ndriver an older "),
+                        text.replace("\ndevice ", "\ndevice another "), text.replace(f"few_max_columns {values['few_max_columns']}", "few_max_columns 3")):
+            file.write_text(damaged)
+            assert variants()["variants"] == plain["variants"]
+            assert run("--no-tune") == untuned and file.read_text() == damaged
+            assert run() == untuned and file.read_text().splitlines()[:4] == text.splitlines()[:4] and files() == [file]
+        assert not [path for path in pipelines.iterdir() if path.name.count(".") > 1]  # as unfinished files are called
+
+
+@case
 def inspect_says_what_is_there_and_whether_it_runs():
     report = json.loads(quire("inspect", MODEL, "--json", "-c", 128)[0])
     assert report["runs"] and report["verdict"] == "runs here"

@@ -110,6 +110,9 @@ typedef struct quire_allocator {
   void *user;
 } quire_allocator;
 
+/* How far a long call is, in bytes or in measurements. Returns 0 to stop it. */
+typedef int (*quire_progress_function)(void *user, uint64_t done, uint64_t total);
+
 /* A submission bound of "none"; 0 is the default, 100 ms on a GPU and none on a CPU device. */
 #define QUIRE_NO_SUBMISSION_BOUND UINT64_MAX
 
@@ -125,7 +128,10 @@ typedef struct quire_engine_options {
   void *log_user;
   quire_allocator allocator;
   uint32_t timestamps;             /* 1: measure every kernel on the device (quire_engine_take_kernel_times) */
-  uint32_t reserved;
+  uint32_t tuning;                 /* 1: take those choices that change no result from pipeline_cache_folder; where it has none for this device and driver,
+                                    * measure them, for up to 3 s, and write them there. Without a folder, or 0: the defaults */
+  quire_progress_function tuning_progress; /* counts measurements; null: none is shown */
+  void *tuning_progress_user;
 } quire_engine_options;
 
 typedef enum quire_device_type {
@@ -164,11 +170,12 @@ typedef struct quire_device_info {
 
 typedef void (*quire_device_callback)(void *user, const quire_device_info *device);
 
-/* Calls `callback` for every device of options->backend, usable or not, best first. All options are checked; backend, validation and log are used.
+/* Calls `callback` for every device of options->backend, usable or not, best first. All options are checked; backend, validation, log, and for `variants`
+ * pipeline_cache_folder and tuning are used; nothing is measured.
  * On error: unsupported (the backend is not built, or has no driver here). `error` may be null. */
 QUIRE_API quire_status quire_list_devices(const quire_engine_options *options, quire_device_callback callback, void *user, quire_error *error);
 
-/* Opens a device. On error: not_found (no such device), unsupported (the device lacks what the message names), out_of_*_memory;
+/* Opens a device. Tuning that fails or is stopped leaves the defaults and a word in the log. On error: not_found (no such device), unsupported (the device lacks what the message names), out_of_*_memory;
  * *engine is null and `error`, if given, has the sentence. */
 QUIRE_API quire_status quire_engine_create(const quire_engine_options *options, quire_engine **engine, quire_error *error);
 /* Waits for work in flight. Null is allowed. On error: busy (a model or file is alive). */
@@ -291,15 +298,12 @@ QUIRE_API quire_status quire_file_predict_group(quire_file *file, uint32_t conte
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* Returns 0 to stop loading: the call then answers QUIRE_CANCELLED. */
-typedef int (*quire_progress_function)(void *user, uint64_t done_bytes, uint64_t total_bytes);
-
 typedef struct quire_model_options {
   size_t struct_size;
   uint32_t context_length;         /* longest session, in tokens; 0: what the model was trained for */
   uint32_t chunk;                  /* most prompt tokens that one step computes; 0: chosen from the device */
   uint64_t slab_bytes;             /* pages are taken from the device in pieces of this size; 0: 128 MiB */
-  quire_progress_function progress;
+  quire_progress_function progress; /* counts bytes; stopped, the call answers QUIRE_CANCELLED */
   void *progress_user;
   const char *chat_template;       /* a template by its name, such as "chatml"; null or "": recognised from the file's own */
 } quire_model_options;

@@ -57,6 +57,15 @@ TEST_CASE("cost_model: absurd measurements stay within bounds") {
   CHECK(model.estimate_ns(command) >= before / 64.001);
 }
 
+TEST_CASE("cost_model: multiply-accumulates within a bound are those that it estimates to take as long, and all where there is none") {
+  const CostModel model(DeviceType::discrete, 2.0);
+  const uint64_t macs = model.macs_within(std::chrono::milliseconds(100));
+  CHECK(model.estimate_ns(command_of({.bytes = 0, .macs = macs})) == doctest::Approx(100e6));
+  CHECK(model.macs_within(std::chrono::nanoseconds(0)) == UINT64_MAX);
+  CHECK(model.macs_within(std::chrono::nanoseconds(-1)) == UINT64_MAX);
+  CHECK(model.macs_within(std::chrono::nanoseconds::max()) == UINT64_MAX);
+}
+
 TEST_CASE("cost_model: the bound is 100 ms on a GPU and none on a CPU device") {
   using namespace std::chrono_literals;
   CHECK(default_submission_bound(DeviceType::discrete) == 100ms);

@@ -10,8 +10,14 @@
 namespace quire {
 namespace {
 
+FakeState small_grids() {
+  FakeState state;
+  state.info.limits.max_workgroup_count = {10, 20, 30};
+  return state;
+}
+
 struct Fixture {
-  Fixture() : device(fake_device(state)), other(fake_device(state)), buffer(make_buffer(device, 1024)), foreign(make_buffer(other, 1024)) {}
+  Fixture() : state(small_grids()), device(fake_device(state)), other(fake_device(state)), buffer(make_buffer(device, 1024)), foreign(make_buffer(other, 1024)) {}
 
   /// rms_norm over three slices of one buffer.
   void prepare(KernelCall& call) const { call.bind(0, buffer.slice(0, 64)).bind(1, buffer.slice(64, 64)).bind(2, buffer.slice(128, 64)); }
@@ -158,7 +164,6 @@ TEST_CASE_FIXTURE(Fixture, "encoder: rejects workgroups and grids beyond the lim
   call.dispatch.kernel.spec[0] = 129;
   records_nothing(call.dispatch, Code::invalid_argument);
   call.dispatch.kernel.spec[0] = 128;
-  state.info.limits.max_workgroup_count = {10, 20, 30};
   for (size_t axis = 0; axis < 3; ++axis) {
     call.dispatch.groups = {1, 1, 1};
     call.dispatch.groups[axis] = state.info.limits.max_workgroup_count[axis] + 1;

@@ -1,0 +1,95 @@
+// What a model does the same whatever was chosen for its device, and what the submission bound makes of its chunk.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "engine/forward/variant_tuning.hpp"
+#include "engine/generate/model.hpp"
+#include "engine/generate/session.hpp"
+#include "tests/support/tiny_llama.hpp"
+#include "tests/support/vulkan_fixture.hpp"
+
+using namespace quire;
+using namespace quire::test;
+
+namespace {
+
+constexpr std::chrono::seconds kTimeout{60};
+constexpr uint32_t kSessions = 8;
+
+std::unique_ptr<Model> open_model(Device& device, const ModelOptions& options) {
+  static const std::vector<std::byte> bytes = testing::make_tiny_llama({}).finish();
+  auto model = Model::open(device, std::make_shared<MemorySource>(bytes), options);
+  REQUIRE_MESSAGE(model.ok(), (model.ok() ? std::string() : model.error().message));
+  return std::move(model).value();
+}
+
+/// Logits of sessions after prompts, the first longer than most chunks, and after two tokens more each, computed together.
+std::vector<float> answers(Model& model) {
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<Session*> pointers;
+  for (uint32_t i = 0; i < kSessions; ++i) {
+    sessions.push_back(std::move(Session::create(model, {}).value()));
+    pointers.push_back(sessions.back().get());
+    std::vector<uint32_t> prompt(i == 0 ? 300 : 5 + 9 * i);
+    for (size_t t = 0; t < prompt.size(); ++t) prompt[t] = static_cast<uint32_t>((t * 31 + i * 7 + 5) % 290);
+    REQUIRE(pointers[i]->append(prompt, Phase::prompt).ok());
+  }
+  std::vector<float> all;
+  for (uint32_t step = 0; step < 3; ++step) {
+    for (uint32_t i = 0; i < kSessions && step > 0; ++i) {
+      const uint32_t token = 40 + i + 3 * step;
+      REQUIRE(pointers[i]->append(std::span(&token, 1), Phase::generated).ok());
+    }
+    REQUIRE(run_steps(pointers, kTimeout).ok());
+    for (Session* session : pointers) {
+      const auto logits = session->logits();
+      REQUIRE(logits.ok());
+      all.insert(all.end(), logits->begin(), logits->end());
+    }
+  }
+  return all;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), 4 * a.size()) == 0; }
+
+}  // namespace
+
+TEST_CASE("model_choices: whatever tuning may choose, a model answers with the same bits and takes the memory predicted") {
+  VulkanFixture fixture;
+  const VariantSet defaults = choose_variants(fixture.device().limits());
+  const std::vector<float> expected = answers(*open_model(fixture.device(), {}));
+  for (const TunedField& field : tuned_fields())
+    for (const uint32_t value : tuning_candidates(field, defaults, fixture.device().limits())) {
+      CAPTURE(field.name);
+      CAPTURE(value);
+      ModelOptions options;
+      options.variants = defaults;
+      (*options.variants).*field.value = value;
+      const std::unique_ptr<Model> model = open_model(fixture.device(), options);
+      CHECK(same_bits(answers(*model), expected));
+      if (field.value == &VariantSet::prompt_chunk) CHECK(model->chunk() == value);
+      CHECK(model->memory().scratch_bytes == model->memory_prediction(512, {}).scratch_bytes);
+    }
+}
+
+TEST_CASE("model_choices: a chunk is no longer than lets its largest product fit a submission, and that changes no bit") {
+  VulkanFixture unbounded;
+  const std::unique_ptr<Model> whole = open_model(unbounded.device(), {});
+  CHECK(whole->chunk() == 256);
+  CHECK(unbounded.device().limits().submission_macs == UINT64_MAX);
+  const std::vector<float> expected = answers(*whole);
+  // The tiny model's largest product has 192 x 64 multiply-accumulates a token; a CPU device is taken to do 4 in a nanosecond.
+  for (const auto& [bound_ns, chunk] : {std::pair{1, 16U}, {100'000, 32U}, {1'000'000'000, 256U}}) {
+    CAPTURE(bound_ns);
+    VulkanFixture bounded([&](DeviceOptions& options) { options.submission_bound = std::chrono::nanoseconds(bound_ns); });
+    if (bounded.device().info().type != DeviceType::cpu) continue;
+    const std::unique_ptr<Model> model = open_model(bounded.device(), {});
+    CHECK(model->chunk() == chunk);
+    if (bound_ns > 1) CHECK(same_bits(answers(*model), expected));
+    CHECK(open_model(bounded.device(), {.chunk = 200})->chunk() == 200);
+  }
+}
