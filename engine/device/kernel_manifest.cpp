@@ -82,11 +82,13 @@ constexpr AddressField kSample[] = {REQUIRED(SampleArgs, logits, kRead), REQUIRE
 // Specialization constants by name. `workgroup` is local_size_x; `lanes` is how many rows lie side by side, one a lane; `tile_rows` is the height of a weight tile; `column_tile` is the
 // tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
 // `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `split_slots` the slots of one attention split; `group_heads` how many
-// query heads of a K/V head one reading of K and V serves; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `function` is GATE_SILU or GATE_GELU.
+// query heads of a K/V head one reading of K and V serves; `matrix_rows` and `matrix_depth` the shape of a cooperative matrix of weights, `matrix_depth` and
+// `matrix_columns` of one of activations, and `subgroup` the lanes that share one; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `function` is GATE_SILU or GATE_GELU.
 constexpr std::string_view kSpecEmbed[] = {"workgroup", "tile_rows", "column_tile"};
 constexpr std::string_view kSpecNorm[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts", "tile_rows"};
 constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts", "tile_rows"};
+constexpr std::string_view kSpecCooperative[] = {"workgroup", "subgroup", "matrix_rows", "matrix_columns", "matrix_depth", "tile_rows"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecGated[] = {"workgroup", "column_tile", "function"};
 constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs"};
@@ -98,6 +100,7 @@ constexpr KernelInfo kKernels[] = {
     {KernelId::rms_norm, "rms_norm", sizeof(RmsNormArgs), kRmsNorm, kSpecNorm, {}},
     {KernelId::head_norm, "head_norm", sizeof(HeadNormArgs), kHeadNorm, kSpecNorm, {}},
     {KernelId::matmul_many, "matmul_many", sizeof(MatmulArgs), kMatmul, kSpecMany, kWeightTypes},
+    {KernelId::matmul_cooperative, "matmul_cooperative", sizeof(MatmulArgs), kMatmul, kSpecCooperative, kWeightTypes},
     {KernelId::matmul_few, "matmul_few", sizeof(MatmulArgs), kMatmul, kSpecFew, kWeightTypes},
     {KernelId::rope_page_write, "rope_page_write", sizeof(RopePageWriteArgs), kRopePageWrite, kSpecTiled, {}},
     {KernelId::attend_prefill, "attend_prefill", sizeof(AttendPrefillArgs), kAttendPrefill, kSpecTiled, {}},

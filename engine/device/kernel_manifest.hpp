@@ -35,6 +35,7 @@ enum class KernelId : uint8_t {
   rms_norm,
   head_norm,
   matmul_many,
+  matmul_cooperative,
   matmul_few,
   rope_page_write,
   attend_prefill,

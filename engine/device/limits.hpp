@@ -16,6 +16,14 @@ enum class WeightLayout : uint8_t {
   lane_tiles,   ///< tiles of `lanes` rows, one row a lane: every GPU
 };
 
+/// A multiplication of f16 matrices that sums in f32: rows x depth by depth x columns, each 8 or 16.
+struct MatrixShape {
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+  uint32_t depth = 0;
+  constexpr uint32_t products() const { return rows * columns * depth; }
+};
+
 struct Limits {
   uint32_t max_workgroup_invocations = 128;                  ///< Vulkan's minimum
   std::array<uint32_t, 3> max_workgroup_count = {65535, 65535, 65535};
@@ -30,6 +38,7 @@ struct Limits {
   bool float16_arithmetic = false;
   bool integer_dot_product = false;
   bool cooperative_matrix = false;
+  MatrixShape cooperative_shape;                             ///< the largest that a subgroup multiplies; zeros: none, or no kernel for it was built
   bool memory_budget = false;
   bool host_visible_device_memory = false;                   ///< device buffers can be mapped
   uint64_t submission_macs = UINT64_MAX;                     ///< multiply-accumulates that fit the submission bound, as estimated before any was measured

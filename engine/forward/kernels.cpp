@@ -43,6 +43,17 @@ Status record_matmul_many(Recorder r, const WeightPart& part, const MatmulOperan
                 linear_grid(ceil_div(tiles, v.many_tiles_per_lane), column_tiles), work);
 }
 
+/// The same on cooperative matrices.
+Status record_matmul_cooperative(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args, Work work) {
+  const VariantSet& v = r.variants;
+  const KernelVariant kernel{KernelId::matmul_cooperative, part.type, {4 * v.cooperative_subgroup, v.cooperative_subgroup, v.cooperative_shape.rows,
+                                                                       v.cooperative_shape.columns, v.cooperative_shape.depth, v.tile_rows}};
+  const uint32_t column_groups = ceil_div(args.column_count / MATMUL_COOPERATIVE_COLUMN_TILE, MATMUL_COOPERATIVE_COLUMN_TILES);
+  work.bytes += weights.size_bytes * column_groups;
+  return record(r, kernel, args, {weights, operands.src, operands.dst, operands.residual, operands.bias},
+                linear_grid(ceil_div(part.row_count, MATMUL_COOPERATIVE_ROWS), column_groups), work);
+}
+
 /// One to a few columns an invocation, as evenly as the columns divide. A column's result does not depend on how many share its invocation.
 Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args, Work work) {
   const VariantSet& v = r.variants;
@@ -136,7 +147,9 @@ Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& 
                           .column_count = src.column_count, .row_offset = row_offset + part.row_begin, .dst_width = dst.width};
     const uint64_t products = uint64_t{part.row_count} * src.column_count;
     const Work work{.bytes = operands.src.size_bytes + (residual ? 8 : 4) * products, .macs = products * weights.width};
-    if (src.column_tile > 1)
+    if (src.column_tile == MATMUL_COOPERATIVE_COLUMN_TILE && r.variants.cooperative_shape.rows != 0)
+      QUIRE_TRY(record_matmul_cooperative(r, part, operands, packed, args, work));
+    else if (src.column_tile > 1)
       QUIRE_TRY(record_matmul_many(r, part, operands, packed, args, src.column_tile, work));
     else
       QUIRE_TRY(record_matmul_few(r, part, operands, packed, args, work));

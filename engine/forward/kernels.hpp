@@ -63,7 +63,7 @@ struct Recorder {
 Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice columns, const Activation& dst, float scale);
 /// `residual` (like dst) is added to the result; it may be empty.
 Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst, BufferSlice residual = {});
-/// dst = W src (+ bias) (+ residual). Chooses matmul_many or matmul_few by src.column_tile; one dispatch a part.
+/// dst = W src (+ bias) (+ residual). Chooses matmul_many (or matmul_cooperative) or matmul_few by src.column_tile; one dispatch a part.
 /// `bias` (f32 [dst.width]) and `residual` may be empty. dst rows [row_offset, row_offset + W.rows) are written.
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset = 0,
                      BufferSlice bias = {}, BufferSlice residual = {});

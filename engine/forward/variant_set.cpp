@@ -7,6 +7,9 @@
 namespace quire {
 namespace {
 
+/// Shared memory of a matmul_cooperative workgroup: chunks of weights and of columns in f16, products of four subgroups in f32.
+constexpr uint32_t kCooperativeSharedBytes = 2 * 64 * (64 + 8) * 2 + 4 * 16 * 16 * 4;
+
 /// A device whose lanes are the SIMD lanes of a processor: narrow subgroups, and memory that the host sees.
 bool computes_on_cpu(const Limits& limits) { return limits.host_visible_device_memory && limits.subgroup_size >= 4 && limits.subgroup_size <= 16; }
 
@@ -39,6 +42,10 @@ VariantSet gpu_variants(const Limits& limits) {
   v.attend_decode_workgroup = std::min(64u, most);
   v.elementwise_workgroup = std::min(64u, most);
   v.search_workgroup = most;
+  if (limits.cooperative_shape.rows != 0 && limits.max_shared_bytes >= kCooperativeSharedBytes && limits.max_workgroup_invocations >= 4 * limits.subgroup_size) {
+    v.cooperative_shape = limits.cooperative_shape;
+    v.cooperative_subgroup = limits.subgroup_size;
+  }
   return v;
 }
 
@@ -57,7 +64,11 @@ std::string VariantSet::describe() const {
                 "elementwise %u; search %u; chunk %u",
                 lanes, tile_rows, many_column_tile, many_tiles_per_lane, many_k_parts, few_max_columns, few_tiles_per_lane, few_k_parts, norm_workgroup,
                 attend_prefill_workgroup, attend_decode_workgroup, split_slots, elementwise_workgroup, search_workgroup, prompt_chunk);
-  return text;
+  std::string described = text;
+  if (cooperative_shape.rows != 0)
+    described += "; many on cooperative matrices of " + std::to_string(cooperative_shape.rows) + " x " + std::to_string(cooperative_shape.columns) + " x " +
+                 std::to_string(cooperative_shape.depth);
+  return described;
 }
 
 }  // namespace quire

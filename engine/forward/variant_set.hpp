@@ -16,6 +16,8 @@ struct VariantSet {
   uint32_t many_column_tile = 16;     ///< activations of the many-token family are tiled by this many columns
   uint32_t many_tiles_per_lane = 1;
   uint32_t many_k_parts = 1;          ///< lanes that share one row's sum
+  MatrixShape cooperative_shape;      ///< with which the many-token family multiplies; zeros: it does without
+  uint32_t cooperative_subgroup = 0;  ///< lanes that share a cooperative matrix
   uint32_t few_tiles_per_lane = 1;
   uint32_t few_k_parts = 1;
   uint32_t few_max_columns = 8;       ///< columns one invocation accumulates at most; more columns take more workgroups

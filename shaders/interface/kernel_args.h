@@ -76,7 +76,7 @@ struct HeadNormArgs {
   float epsilon;
 };
 
-/* matmul_many, matmul_few: dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
+/* matmul_many, matmul_cooperative, matmul_few: dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
  * dst and residual are [dst_width]-wide, so that several matrices (Q, K, V; gate, up) fill one activation. */
 struct MatmulArgs {
   ADDRESS weights;   /* in: [rows][width], the device's weight layout */
@@ -90,6 +90,10 @@ struct MatmulArgs {
   uint32 row_offset;
   uint32 dst_width;
 };
+/* What a workgroup of matmul_cooperative owns: rows, and tiles of this many columns. */
+#define MATMUL_COOPERATIVE_ROWS 64u
+#define MATMUL_COOPERATIVE_COLUMN_TILE 16u
+#define MATMUL_COOPERATIVE_COLUMN_TILES 4u
 
 /* rope_page_write: turns the projected Q and K by their positions (Su et al. 2021, RoFormer) and writes K and V to their page slots.
  * qkv holds, per column, rows [0, q_heads * k_dim) of Q, then kv_heads * k_dim of K, then kv_heads * v_dim of V.

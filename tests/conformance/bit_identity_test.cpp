@@ -50,9 +50,9 @@ void check_batches(uint32_t in_width, uint32_t out_width, uint32_t column_tile, 
 
 constexpr uint32_t kColumnCount = 17;
 
-TEST_CASE("bits: matmul's columns do not depend on each other, in both families, for every weight type") {
+void check_matmul_columns(const std::vector<uint32_t>& column_tiles) {
   for (const WeightTypeInfo& info : weight_types())
-    for (const uint32_t column_tile : {uint32_t{1}, test_devices().chosen.many_column_tile}) {
+    for (const uint32_t column_tile : column_tiles) {
       CAPTURE(std::string(info.name));
       CAPTURE(column_tile);
       Random random(0xb175);
@@ -62,6 +62,17 @@ TEST_CASE("bits: matmul's columns do not depend on each other, in both families,
         return run_matmul(test_devices().vulkan, {matrix, columns, column_tile, 0, matrix.rows, src, {}, {}});
       });
     }
+}
+
+TEST_CASE("bits: matmul's columns do not depend on each other, in both families, for every weight type") {
+  check_matmul_columns({1, test_devices().chosen.many_column_tile});
+}
+
+TEST_CASE("bits: columns on cooperative matrices do not depend on each other, for every weight type") {
+  const std::optional<VariantSet> cooperative = cooperative_variants("bits: columns on cooperative matrices");
+  if (!cooperative) return;
+  const VariantScope scope(*cooperative);
+  check_matmul_columns({cooperative->many_column_tile});
 }
 
 TEST_CASE("bits: rms_norm's columns do not depend on each other") {

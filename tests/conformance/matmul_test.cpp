@@ -1,31 +1,65 @@
-// matmul_many and matmul_few against the reference.
+// matmul_many, matmul_cooperative and matmul_few against the reference.
 #include <cmath>
 #include <doctest/doctest.h>
 #include <iterator>
+#include <span>
 
+#include "engine/base/half.hpp"
 #include "tests/conformance/support/column_runs.hpp"
 
 namespace quire::conformance {
 namespace {
 
-// Tolerance: 4e-7 (under seven roundings of 2^-24: they mostly cancel) of the sum of the magnitudes of everything added; none at all for
-// Values::exact, where no sum rounds.
+/// The kernel that record_matmul chooses for a case.
+KernelId kernel_of(const MatmulCase& c) {
+  if (c.column_tile == 1) return KernelId::matmul_few;
+  return test_devices().vulkan.variants().cooperative_shape.rows != 0 ? KernelId::matmul_cooperative : KernelId::matmul_many;
+}
+
+bool is_half(float value) { return half_to_float(float_to_half(value)) == value; }
+
+/// What a row of a matrix and a column lose when a kernel takes their elements as f16.
+struct HalfLoss {
+  bool exact = true;  ///< every element of the row is an f16
+  std::vector<double> row;
+
+  explicit HalfLoss(const std::vector<float>& values) {
+    for (const float value : values) {
+      exact = exact && is_half(value);
+      row.push_back(std::abs(static_cast<double>(value)));
+    }
+  }
+  /// Of a product: half a unit in the eleventh bit of each factor, or of the smallest f16 number.
+  double of(size_t k, double x) const { return (row[k] * x) * 0x1p-10 * 1.001 + (row[k] + x) * 0x1p-25; }
+};
+
+// Tolerance: 4e-7 (under seven roundings of 2^-24: they mostly cancel) of the sum of the magnitudes of everything added, and what a kernel on f16
+// matrices loses; none at all for Values::exact, where no sum rounds, except in rows that are no f16 numbers there.
 void compare_matmul(const MatmulCase& c, Values values) {
+  const bool halves = kernel_of(c) == KernelId::matmul_cooperative;
   std::vector<std::vector<double>> magnitudes;
-  for (uint32_t r = 0; r < c.matrix.rows; ++r) magnitudes.push_back(matrix_row_magnitude(c.matrix, r));
+  std::vector<HalfLoss> losses;
+  for (uint32_t r = 0; r < c.matrix.rows; ++r) {
+    magnitudes.push_back(matrix_row_magnitude(c.matrix, r));
+    if (halves) losses.emplace_back(matrix_row(c.matrix, r));
+  }
   const auto tolerance = [&](uint32_t element) -> Tolerance {
     const uint32_t n = column_of_element(element, c.dst_width, c.column_tile);
     const uint32_t row = row_of_element(element, c.dst_width, c.column_tile) - c.row_offset;
     const bool in_rows = row < c.matrix.rows;
     if (c.columns[n].sequence == PADDING_COLUMN) return {0, in_rows};
-    if (values == Values::exact || !in_rows) return {};
+    if (!in_rows || (values == Values::exact && (!halves || losses[row].exact))) return {};
     double sum = c.bias.empty() ? 0 : std::abs(static_cast<double>(c.bias[row + c.row_offset]));
     if (!c.residual.empty()) sum += std::abs(static_cast<double>(c.residual[element]));
-    for (uint32_t k = 0; k < c.matrix.width; ++k)
-      sum += magnitudes[row][k] * std::abs(static_cast<double>(c.src[activation_index(k, n, c.matrix.width, c.column_tile)]));
-    return {4e-7 * sum, false};
+    double lost = 0;
+    for (uint32_t k = 0; k < c.matrix.width; ++k) {
+      const double x = std::abs(static_cast<double>(c.src[activation_index(k, n, c.matrix.width, c.column_tile)]));
+      sum += magnitudes[row][k] * x;
+      if (halves) lost += losses[row].of(k, x);
+    }
+    return {4e-7 * sum + lost, false};
   };
-  compare_devices(c.column_tile == 1 ? KernelId::matmul_few : KernelId::matmul_many, [&](TestDevice& device) { return run_matmul(device, c); }, tolerance);
+  compare_devices(kernel_of(c), [&](TestDevice& device) { return run_matmul(device, c); }, tolerance);
 }
 
 /// Every type alone, and mixtures as model files have them.
@@ -51,6 +85,8 @@ uint32_t width_of(const std::vector<WeightType>& types, uint32_t index) {
 }
 
 constexpr uint32_t kColumnCounts[] = {1, 2, 3, 5, 8, 17};
+/// A workgroup of matmul_cooperative owns 64 columns.
+constexpr uint32_t kManyColumnCounts[] = {1, 16, 33, 64, 65, 150};
 
 std::vector<VariantSet> variant_sets() {
   const VariantSet& chosen = test_devices().chosen;
@@ -84,7 +120,7 @@ struct MatmulChoice {
   Values values = Values::exact;
 };
 
-void compare_choice(const MatmulChoice& choice) {
+void compare_choice(const MatmulChoice& choice, std::span<const uint32_t> column_counts = kColumnCounts) {
   const auto& types = type_lists()[choice.types];
   MatmulCase c;
   c.column_tile = choice.family == 0 ? 1 : test_devices().vulkan.variants().many_column_tile;
@@ -93,7 +129,7 @@ void compare_choice(const MatmulChoice& choice) {
   const uint64_t seed = 0x3a73 + choice.types * 1000 + choice.rows * 100 + choice.width * 10 + choice.columns;
   Random random(seed);
   c.matrix = make_matrix(random, choice.values, types, rows, width);
-  c.columns = plain_columns(kColumnCounts[choice.columns], c.column_tile);
+  c.columns = plain_columns(column_counts[choice.columns], c.column_tile);
   c.row_offset = choice.offset == 0 ? 0 : 5;
   c.dst_width = choice.offset == 0 ? rows : rows + 9;
   c.src = make_activation(random, choice.values, width, c.columns, c.column_tile);
@@ -108,7 +144,7 @@ void compare_choice(const MatmulChoice& choice) {
   CAPTURE(types.size());
   CAPTURE(rows);
   CAPTURE(width);
-  CAPTURE(kColumnCounts[choice.columns]);
+  CAPTURE(column_counts[choice.columns]);
   CAPTURE(choice.addends);
   CAPTURE(c.row_offset);
   CAPTURE(values_name(choice.values));
@@ -136,6 +172,16 @@ TEST_CASE("matmul: types, parts, odd sizes, bias, residual, column counts, magni
     const VariantScope scope(variants[choice[0]]);
     CAPTURE(choice[0]);
     compare_choice({choice[1], choice[2], choice[3], choice[4], choice[5], choice[6], choice[7], kAllValues[choice[8]]});
+  }, 6);
+}
+
+TEST_CASE("matmul: cooperative matrices, every type, rows, widths, column counts, bias, residual, magnitudes") {
+  const std::optional<VariantSet> cooperative = cooperative_variants("matmul: cooperative matrices");
+  if (!cooperative) return;
+  const VariantScope scope(*cooperative);
+  const std::vector<uint32_t> sizes = {count_of(type_lists()), count_of(kRows), count_of(kWidths), count_of(kManyColumnCounts), 4, 2, count_of(kAllValues)};
+  for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
+    compare_choice({1, choice[0], choice[1], choice[2], choice[3], choice[4], choice[5], kAllValues[choice[6]]}, kManyColumnCounts);
   }, 6);
 }
 

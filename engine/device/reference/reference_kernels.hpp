@@ -21,6 +21,7 @@ void embed_rows(const EmbedRowsArgs& args, const KernelVariant& kernel);
 void rms_norm(const RmsNormArgs& args, const KernelVariant& kernel);
 void head_norm(const HeadNormArgs& args, const KernelVariant& kernel);
 void matmul_many(const MatmulArgs& args, const KernelVariant& kernel);
+void matmul_cooperative(const MatmulArgs& args, const KernelVariant& kernel);
 void matmul_few(const MatmulArgs& args, const KernelVariant& kernel);
 void rope_page_write(const RopePageWriteArgs& args, const KernelVariant& kernel);
 void attend_prefill(const AttendPrefillArgs& args, const KernelVariant& kernel);

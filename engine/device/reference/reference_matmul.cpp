@@ -1,4 +1,4 @@
-// matmul_many and matmul_few: one sum, two shapes of activations.
+// matmul_many, matmul_cooperative and matmul_few: one sum, two shapes of activations.
 #include <vector>
 
 #include "engine/device/reference/reference_kernels.hpp"
@@ -33,6 +33,8 @@ void matmul(const MatmulArgs& args, WeightType type, uint32_t column_tile) {
 }  // namespace
 
 void matmul_many(const MatmulArgs& args, const KernelVariant& kernel) { matmul(args, kernel.weight, spec_value(kernel, "column_tile")); }
+
+void matmul_cooperative(const MatmulArgs& args, const KernelVariant& kernel) { matmul(args, kernel.weight, MATMUL_COOPERATIVE_COLUMN_TILE); }
 
 void matmul_few(const MatmulArgs& args, const KernelVariant& kernel) { matmul(args, kernel.weight, 1); }
 

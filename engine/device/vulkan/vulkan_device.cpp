@@ -27,6 +27,11 @@ VulkanFeatures enabled_features(const VulkanAdoption& adoption, const VulkanFeat
   return features;
 }
 
+/// Not every shader compiler knows cooperative matrices.
+void limit_to_built_kernels(Limits& limits, ShaderSource shaders) {
+  if (shaders(KernelId::matmul_cooperative, WeightType::f32, LaneExchange::none).empty()) limits.cooperative_shape = {};
+}
+
 }  // namespace
 
 Result<std::vector<DeviceInfo>> list_vulkan_devices(const DeviceOptions& options) {
@@ -34,7 +39,10 @@ Result<std::vector<DeviceInfo>> list_vulkan_devices(const DeviceOptions& options
   QUIRE_ASSIGN(const std::vector<VkPhysicalDevice> handles, instance->physical_devices());
   QUIRE_ASSIGN(const std::vector<PhysicalDevice> devices, describe_physical_devices(instance->functions(), handles));
   std::vector<DeviceInfo> infos;
-  for (const PhysicalDevice& device : devices) infos.push_back(device.info);
+  for (const PhysicalDevice& device : devices) {
+    infos.push_back(device.info);
+    limit_to_built_kernels(infos.back().limits, shader_binary);
+  }
   return infos;
 }
 
@@ -95,6 +103,16 @@ Status VulkanDevice::create_logical_device() {
     matrix.cooperativeMatrix = VK_TRUE;
     matrix.pNext = head.pNext;
     head.pNext = &matrix;
+    vulkan12.vulkanMemoryModel = VK_TRUE;
+  }
+  VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{};
+  if (features.subgroup_size_control) {
+    extensions.push_back(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
+    sizes.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT;
+    sizes.subgroupSizeControl = VK_TRUE;
+    sizes.computeFullSubgroups = VK_TRUE;
+    sizes.pNext = head.pNext;
+    head.pNext = &sizes;
   }
   if (features.memory_budget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   if (features.portability_subset) extensions.push_back("VK_KHR_portability_subset");
@@ -160,9 +178,13 @@ Status VulkanDevice::finish_open(const DeviceOptions& options, ShaderSource shad
   if (owns_device_) context_.vk.GetDeviceQueue(context_.device, context_.physical.queue_family, 0, &context_.queue);
   Limits& limits = context_.physical.info.limits;
   apply_features(context_.physical.features, limits);
+  limit_to_built_kernels(limits, shaders);
   const uint32_t real_subgroup_size = limits.subgroup_size;
   if (options.adjust_limits) options.adjust_limits(limits);
-  if (limits.subgroup_size != real_subgroup_size) limits.subgroup_broadcast = false;  // the real subgroups are still of the other size
+  if (limits.subgroup_size != real_subgroup_size) {  // the real subgroups are still of the other size
+    limits.subgroup_broadcast = false;
+    limits.cooperative_shape = {};
+  }
   pipelines_ = std::make_unique<VulkanPipelines>(context_, shaders);
   QUIRE_TRY(pipelines_->open_cache(options.pipeline_cache_folder));
   encoder_ = std::make_unique<VulkanEncoder>(context_, *pipelines_, options.timestamps);

@@ -28,6 +28,7 @@ Result<InstanceFunctions> load_instance_functions(PFN_vkGetInstanceProcAddr get_
   if (functions.name == nullptr) return missing("vk" #name);
   QUIRE_VULKAN_INSTANCE_FUNCTIONS(LOAD)
   QUIRE_VULKAN_DEBUG_FUNCTIONS(LOAD_OPTIONAL)
+  QUIRE_VULKAN_OPTIONAL_FUNCTIONS(LOAD_OPTIONAL)
 #undef LOAD
 #undef LOAD_OPTIONAL
   return functions;

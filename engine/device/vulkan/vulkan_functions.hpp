@@ -32,6 +32,9 @@ namespace quire {
   X(CmdBindPipeline) X(CmdPushConstants) X(CmdDispatch) X(CmdCopyBuffer) X(CmdFillBuffer) X(CmdPipelineBarrier) X(CmdResetQueryPool)     \
   X(CmdWriteTimestamp)
 
+/// Present only where a device has VK_KHR_cooperative_matrix.
+#define QUIRE_VULKAN_OPTIONAL_FUNCTIONS(X) X(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+
 #define QUIRE_DECLARE(name) PFN_vk##name name = nullptr;
 struct GlobalFunctions {
   PFN_vkGetInstanceProcAddr GetInstanceProcAddr = nullptr;
@@ -40,6 +43,7 @@ struct GlobalFunctions {
 struct InstanceFunctions {
   QUIRE_VULKAN_INSTANCE_FUNCTIONS(QUIRE_DECLARE)
   QUIRE_VULKAN_DEBUG_FUNCTIONS(QUIRE_DECLARE)
+  QUIRE_VULKAN_OPTIONAL_FUNCTIONS(QUIRE_DECLARE)
 };
 struct DeviceFunctions {
   QUIRE_VULKAN_DEVICE_FUNCTIONS(QUIRE_DECLARE)

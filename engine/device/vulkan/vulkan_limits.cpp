@@ -63,6 +63,27 @@ std::string version_text(uint32_t version) {
          std::to_string(VK_API_VERSION_PATCH(version));
 }
 
+bool is_side(uint32_t length) { return length == 8 || length == 16; }
+
+MatrixShape query_cooperative_shape(const InstanceFunctions& functions, VkPhysicalDevice device) {
+  if (functions.GetPhysicalDeviceCooperativeMatrixPropertiesKHR == nullptr) return {};
+  uint32_t count = 0;
+  if (functions.GetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, nullptr) != VK_SUCCESS) return {};
+  VkCooperativeMatrixPropertiesKHR empty{};
+  empty.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
+  std::vector<VkCooperativeMatrixPropertiesKHR> offers(count, empty);
+  if (count == 0 || functions.GetPhysicalDeviceCooperativeMatrixPropertiesKHR(device, &count, offers.data()) != VK_SUCCESS) return {};
+  MatrixShape largest;
+  for (const VkCooperativeMatrixPropertiesKHR& offer : offers) {
+    const MatrixShape shape{offer.MSize, offer.NSize, offer.KSize};
+    const bool fits = is_side(shape.rows) && is_side(shape.columns) && is_side(shape.depth) && offer.scope == VK_SCOPE_SUBGROUP_KHR;
+    const bool half = offer.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && offer.BType == VK_COMPONENT_TYPE_FLOAT16_KHR;
+    const bool single = offer.CType == VK_COMPONENT_TYPE_FLOAT32_KHR && offer.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR;
+    if (fits && half && single && offer.saturatingAccumulation == VK_FALSE && shape.products() > largest.products()) largest = shape;
+  }
+  return largest;
+}
+
 VulkanFeatures query_features(const InstanceFunctions& functions, VkPhysicalDevice device, const ExtensionList& extensions) {
   VkPhysicalDeviceFeatures2 head{};
   head.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
@@ -77,6 +98,9 @@ VulkanFeatures query_features(const InstanceFunctions& functions, VkPhysicalDevi
   VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix{};
   if (extensions.has(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME))
     chain.append(matrix, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR);
+  VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{};
+  if (extensions.has(VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME))
+    chain.append(sizes, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES_EXT);
   functions.GetPhysicalDeviceFeatures2(device, &head);
 
   VulkanFeatures features;
@@ -86,7 +110,10 @@ VulkanFeatures query_features(const InstanceFunctions& functions, VkPhysicalDevi
   features.storage_8bit = vulkan12.storageBuffer8BitAccess == VK_TRUE;
   features.shader_float16 = vulkan12.shaderFloat16 == VK_TRUE;
   features.shader_integer_dot_product = dot.shaderIntegerDotProduct == VK_TRUE;
-  features.cooperative_matrix = matrix.cooperativeMatrix == VK_TRUE;
+  features.subgroup_size_control = sizes.subgroupSizeControl == VK_TRUE && sizes.computeFullSubgroups == VK_TRUE;
+  features.cooperative_matrix = matrix.cooperativeMatrix == VK_TRUE && vulkan12.vulkanMemoryModel == VK_TRUE;
+  if (features.cooperative_matrix && features.shader_float16 && features.subgroup_size_control)
+    features.cooperative_shape = query_cooperative_shape(functions, device);
   features.memory_budget = extensions.has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   features.portability_subset = extensions.has(kPortabilitySubset);
   return features;
@@ -175,6 +202,7 @@ void apply_features(const VulkanFeatures& features, Limits& limits) {
   limits.float16_arithmetic = features.shader_float16;
   limits.integer_dot_product = features.shader_integer_dot_product;
   limits.cooperative_matrix = features.cooperative_matrix;
+  limits.cooperative_shape = features.cooperative_shape;
   limits.memory_budget = features.memory_budget;
 }
 

@@ -18,7 +18,9 @@ struct VulkanFeatures {
   bool storage_8bit = false;                 ///< required: storageBuffer8BitAccess
   bool shader_float16 = false;
   bool shader_integer_dot_product = false;   ///< VK_KHR_shader_integer_dot_product
-  bool cooperative_matrix = false;           ///< VK_KHR_cooperative_matrix
+  bool cooperative_matrix = false;           ///< VK_KHR_cooperative_matrix, and the memory model that its shaders need
+  MatrixShape cooperative_shape;             ///< as in Limits
+  bool subgroup_size_control = false;        ///< VK_EXT_subgroup_size_control: a pipeline may ask for subgroups of subgroup_size lanes
   bool memory_budget = false;                ///< VK_EXT_memory_budget
   bool portability_subset = false;           ///< VK_KHR_portability_subset, which must be enabled where it exists
 };

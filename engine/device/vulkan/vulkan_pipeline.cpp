@@ -95,6 +95,13 @@ Result<VkPipeline> VulkanPipelines::create(const KernelVariant& kernel, VkPipeli
   info.stage.module = module;
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &specialization;
+  VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT subgroup{};
+  if (kernel.id == KernelId::matmul_cooperative) {
+    subgroup.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT;
+    subgroup.requiredSubgroupSize = context_.physical.info.limits.subgroup_size;
+    info.stage.pNext = &subgroup;
+    info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+  }
   info.layout = layout;
   VkPipeline pipeline = VK_NULL_HANDLE;
   const VkResult result = context_.vk.CreateComputePipelines(context_.device, cache_, 1, &info, nullptr, &pipeline);

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <cstdlib>
 #include <doctest/doctest.h>
 #include <memory>
 #include <string_view>
 #include <utility>
 
+#include "shaders/interface/kernel_args.h"
 #include "tests/support/vulkan_fixture.hpp"
 
 namespace quire::conformance {
@@ -73,6 +75,19 @@ TestDevices& test_devices() {
   std::unique_ptr<TestDevices>& devices = open_devices_slot();
   if (!devices) devices = open_devices();
   return *devices;
+}
+
+std::optional<VariantSet> cooperative_variants(const char* test) {
+  const Limits& limits = test_devices().vulkan.device().limits();
+  if (limits.cooperative_shape.rows == 0) {
+    std::printf("SKIP %s: the device multiplies no f16 matrices, or the shader compiler knew of none\n", test);
+    return std::nullopt;
+  }
+  VariantSet variants = test_devices().chosen;
+  variants.cooperative_shape = limits.cooperative_shape;
+  variants.cooperative_subgroup = limits.subgroup_size;
+  variants.many_column_tile = MATMUL_COOPERATIVE_COLUMN_TILE;
+  return variants;
 }
 
 std::string close_test_devices() {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -48,6 +49,8 @@ struct TestDevices {
 
 /// Fails the test case if a device cannot be opened.
 TestDevices& test_devices();
+/// The chosen variants, but with the many-token family on cooperative matrices; prints that `test` is skipped and gives nothing where the device has none.
+std::optional<VariantSet> cooperative_variants(const char* test);
 /// Destroys the devices and tells what the validation layers said since the program began; empty is what every test wants.
 std::string close_test_devices();
 

@@ -37,3 +37,20 @@ TEST_CASE("variant_set: on a processor a weight tile is as high as a subgroup is
     CHECK(choose_variants(limits).few_k_parts == 1);
   }
 }
+
+TEST_CASE("variant_set: a GPU with cooperative matrices multiplies with them if a workgroup has the room, a processor never") {
+  Limits limits;
+  limits.subgroup_size = 32;
+  limits.max_shared_bytes = 32768;
+  limits.cooperative_shape = {16, 16, 16};
+  const VariantSet v = choose_variants(limits);
+  CHECK(v.cooperative_shape.products() == 16 * 16 * 16);
+  CHECK(v.cooperative_subgroup == 32);
+  CHECK(v.describe().find("cooperative matrices of 16 x 16 x 16") != std::string::npos);
+  for (const auto change : {+[](Limits& l) { l.max_shared_bytes = 16384; }, +[](Limits& l) { l.subgroup_size = 64; }, +[](Limits& l) { l.cooperative_shape = {}; },
+                            +[](Limits& l) { l.host_visible_device_memory = true, l.subgroup_size = 8; }}) {
+    Limits changed = limits;
+    change(changed);
+    CHECK(choose_variants(changed).cooperative_shape.rows == 0);
+  }
+}
