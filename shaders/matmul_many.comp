@@ -41,6 +41,13 @@ void load_columns(uint at, uint lane, out vec4 x[QUADS]) {
 #endif
 }
 
+uint step_element(uint group, uint step, uint i) { return quad_element(group, step, i / 4u) + i % 4u; }
+
+void add_product(float weight, vec4 x, inout vec4 sum) {
+  precise const vec4 next = fma(vec4(weight), x, sum);
+  sum = next;
+}
+
 void store(uint row, uint quad, vec4 sum) {
   const uint at = (gl_WorkGroupID.z * args.dst_width + args.row_offset + row) * QUADS + quad;
   precise vec4 value = sum;
@@ -81,15 +88,19 @@ void main() {
           weight[r][q] = fma(vec4(group_scale[r][q % GROUP_SCALES].scale), weight[r][q], vec4(group_scale[r][q % GROUP_SCALES].offset));
 #endif
       }
-      [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
-        const uint k = quad_element(group, step, i / 4u) + i % 4u;
-        vec4 x[QUADS];
-        load_columns(first_element + k * COLUMN_TILE, lane, x);
+      if (TILES_PER_LANE == 1u) {
+        [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+          vec4 x[QUADS];
+          load_columns(first_element + step_element(group, step, i) * COLUMN_TILE, lane, x);
+          [[unroll]] for (uint q = 0u; q < QUADS; ++q) add_product(weight[0][i / 4u][i % 4u], x[q], sum[q]);
+        }
+      } else {
+        // The sums of several rows are more than the registers hold: four columns' are fetched once a step, for all its elements.
+        vec4 x[STEP_ELEMENTS][QUADS];
+        [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) load_columns(first_element + step_element(group, step, i) * COLUMN_TILE, lane, x[i]);
         [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r)
-          [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-            precise const vec4 next = fma(vec4(weight[r][i / 4u][i % 4u]), x[q], sum[r * QUADS + q]);
-            sum[r * QUADS + q] = next;
-          }
+          [[unroll]] for (uint q = 0u; q < QUADS; ++q)
+            [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) add_product(weight[r][i / 4u][i % 4u], x[i][q], sum[r * QUADS + q]);
       }
     }
   }

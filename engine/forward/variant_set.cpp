@@ -18,7 +18,7 @@ VariantSet cpu_variants(const Limits& limits) {
   VariantSet v;
   v.lanes = std::bit_floor(limits.subgroup_size);
   v.many_column_tile = 16;
-  v.many_tiles_per_lane = 4;
+  v.many_tiles_per_lane = 8;
   v.few_tiles_per_lane = 8;
   v.tile_rows = v.lanes * v.few_tiles_per_lane;  // a workgroup reads a tile from its beginning to its end
   v.norm_workgroup = 32;
