@@ -112,6 +112,7 @@ Json describe_run(const BenchRig& rig, const ModelFlags& flags) {
           {"driver", device.driver},
           {"api_version", device.api_version},
           {"variants", device.variants},
+          {"persistent_workers", rig.info().persistent_workers},
           {"chunk", rig.info().chunk},
           {"context_length", rig.info().context_length}};
 }

@@ -33,6 +33,7 @@ void add_head(std::string& text, const Json& report) {
   add_line(text, "%s, %s, quire %s (%s)", word(report, "model").c_str(), word(report, "date").c_str(), word(report, "quire").c_str(), word(report, "build").c_str());
   add_line(text, "%s, %s", word(report, "device").c_str(), word(report, "driver").c_str());
   add_line(text, "variants %s", word(report, "variants").c_str());
+  if (const auto workers = report["persistent_workers"].get<uint32_t>(); workers > 0) add_line(text, "persistent steps by %u workgroups", workers);
 }
 
 void add_kernels(std::string& text, const Json& result) {

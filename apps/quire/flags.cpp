@@ -19,6 +19,8 @@ void add_device(CLI::App& verb, ModelFlags& flags) {
                   "an index of `quire devices`, a part of a name or a UUID of a Vulkan device; or a backend: vulkan, reference, null, cuda");
   verb.add_flag("--validation", flags.validation, "turn Vulkan's validation layers on");
   add_no_tune(verb, flags);
+  verb.add_flag("--persistent,!--no-persistent", flags.persistent,
+                "on a software device, generate with one dispatch a token where a probe shows that it can: faster on an idle processor, slower beside others");
 }
 
 void add_context(CLI::App& verb, ModelFlags& flags) {

@@ -22,6 +22,7 @@ struct ModelFlags {
   uint64_t cache_budget_mib = 0;
   bool validation = false;
   bool no_tune = false;
+  bool persistent = false;
 
   const std::string& model() const { return option.empty() ? positional : option; }
 };

@@ -71,9 +71,16 @@ Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, qui
   options.progress = show_progress;
   options.progress_user = &bar;
   options.chat_template = flags.chat_template.c_str();
+  options.persistent = flags.persistent ? QUIRE_PERSISTENT_IF_POSSIBLE : QUIRE_PERSISTENT_OFF;
   const quire_status status = quire_model_open(engine.get(), &source, &options, model.out());
   bar.clear();
-  return status == QUIRE_OK ? Outcome{} : failure(status, Doing::model, quire_engine_last_error(engine.get()));
+  if (status != QUIRE_OK) return failure(status, Doing::model, quire_engine_last_error(engine.get()));
+  if (flags.persistent) {
+    quire_model_info info = quire_cpp::sized<quire_model_info>();
+    if (quire_model_get_info(model.get(), &info) == QUIRE_OK && info.persistent_why_not[0] != '\0')
+      say(std::string("--persistent is without effect: ") + info.persistent_why_not);
+  }
+  return {};
 }
 
 Outcome unknown_template(const quire_cpp::Model& model) {

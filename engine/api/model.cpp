@@ -13,6 +13,7 @@ ModelOptions model_options(const quire_engine& engine, const quire_model_options
   options.variants = engine.variants;
   if (given.slab_bytes != 0) options.slab_bytes = given.slab_bytes;
   if (given.chat_template != nullptr) options.chat_template = given.chat_template;
+  if (given.persistent == QUIRE_PERSISTENT_IF_POSSIBLE) options.persistent_decode = PersistentChoice::if_possible;
   // The budget outlives the models: it is the engine's, and an engine with models cannot be freed.
   options.cache_budget = engine.budget ? const_cast<CacheBudget*>(&*engine.budget) : nullptr;
   if (given.progress != nullptr)
@@ -80,6 +81,9 @@ quire_status quire_model_get_info(quire_model* model, quire_model_info* info) {
     out.name = model->name.c_str();
     out.chat_template = model->chat_template.c_str();
     out.chat_template_error = model->model->chat_template_error().message.c_str();
+    const PersistentReport& persistent = model->model->persistent_decode();
+    out.persistent_why_not = persistent.why_not.c_str();
+    out.persistent_workers = persistent.why_not.empty() ? persistent.worker_count : 0;
     out.vocabulary = hyper.vocabulary_size;
     out.layers = hyper.block_count;
     out.embedding = hyper.embedding_length;

@@ -79,6 +79,8 @@ constexpr AddressField kGatherColumns[] = {REQUIRED(GatherColumnsArgs, src, kRea
 constexpr AddressField kArgmax[] = {REQUIRED(ArgmaxArgs, logits, kRead), REQUIRED(ArgmaxArgs, results, kWrite)};
 constexpr AddressField kSample[] = {REQUIRED(SampleArgs, logits, kRead), REQUIRED(SampleArgs, rows, kRead), REQUIRED(SampleArgs, results, kWrite)};
 
+constexpr AddressField kPersistentStep[] = {REQUIRED(PersistentStepArgs, operations, kRead), REQUIRED(PersistentStepArgs, progress, kReadWrite)};
+
 // Specialization constants by name. `workgroup` is local_size_x; `lanes` is how many rows lie side by side, one a lane; `tile_rows` is the height of a weight tile; `column_tile` is the
 // tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
 // `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `split_slots` the slots of one attention split; `group_heads` how many
@@ -94,6 +96,8 @@ constexpr std::string_view kSpecGated[] = {"workgroup", "column_tile", "function
 constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs"};
 constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots"};
 constexpr std::string_view kSpecPlain[] = {"workgroup"};
+constexpr std::string_view kSpecPersistent[] = {"workgroup", "lanes", "tiles_per_lane", "tile_rows", "norm_workgroup", "split_slots", "group_heads", "lane_keys",
+                                                "lane_pairs", "function", "weight_types", "kernels"};
 
 constexpr KernelInfo kKernels[] = {
     {KernelId::embed_rows, "embed_rows", sizeof(EmbedRowsArgs), kEmbedRows, kSpecEmbed, kWeightTypes},
@@ -110,6 +114,7 @@ constexpr KernelInfo kKernels[] = {
     {KernelId::gather_columns, "gather_columns", sizeof(GatherColumnsArgs), kGatherColumns, kSpecTiled, {}},
     {KernelId::argmax, "argmax", sizeof(ArgmaxArgs), kArgmax, kSpecPlain, {}},
     {KernelId::sample, "sample", sizeof(SampleArgs), kSample, kSpecPlain, {}},
+    {KernelId::persistent_step, "persistent_step", sizeof(PersistentStepArgs), kPersistentStep, kSpecPersistent, {}},
 };
 static_assert(std::size(kKernels) == kKernelCount);
 

@@ -45,6 +45,7 @@ enum class KernelId : uint8_t {
   gather_columns,
   argmax,
   sample,
+  persistent_step,
   count,
 };
 inline constexpr uint32_t kKernelCount = static_cast<uint32_t>(KernelId::count);
@@ -60,7 +61,7 @@ struct AddressField {
 };
 
 inline constexpr uint32_t kMaxAddressFields = 6;
-inline constexpr uint32_t kMaxSpecConstants = 6;
+inline constexpr uint32_t kMaxSpecConstants = 12;
 
 struct KernelInfo {
   KernelId id{};

@@ -203,4 +203,11 @@ Status record_sample(Recorder r, const Activation& logits, BufferSlice rows, Buf
                 {.bytes = 3 * in.size_bytes, .macs = 0});
 }
 
+Status record_persistent_step(Recorder r, const PersistentProgram& program, const PersistentRun& run, std::span<const Access> accesses, Work work) {
+  QUIRE_ASSIGN(const BufferSlice progress, first_bytes(run.progress, program.progress_bytes(), "progress of a persistent step"));
+  if (run.worker_count == 0) return make_error(Code::invalid_argument, "a persistent step needs a worker");
+  const PersistentStepArgs args{.operations = 0, .progress = 0, .operation_count = program.operation_count, .spin_bound = run.spin_bound};
+  return record(r, program.kernel, args, {program.operations.slice(), progress}, {run.worker_count, 1, 1}, work, accesses);
+}
+
 }  // namespace quire

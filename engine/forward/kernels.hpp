@@ -8,6 +8,7 @@
 
 #include "engine/base/result.hpp"
 #include "engine/device/device.hpp"
+#include "engine/forward/persistent_program.hpp"
 #include "engine/forward/variant_set.hpp"
 #include "engine/model/hyperparameters.hpp"
 #include "shaders/interface/kernel_args.h"
@@ -89,5 +90,14 @@ Status record_gather_columns(Recorder r, const Activation& src, BufferSlice sele
 Status record_argmax(Recorder r, const Activation& logits, BufferSlice results);
 /// logits: column_tile 1; rows: SamplingRow[column_count]; results: SampleResult[column_count].
 Status record_sample(Recorder r, const Activation& logits, BufferSlice rows, BufferSlice results);
+
+/// How persistent_step runs.
+struct PersistentRun {
+  BufferSlice progress;      ///< progress_bytes() of the program, zero when the dispatch begins
+  uint32_t worker_count = 0; ///< workgroups: as many as the device runs at the same time
+  uint32_t spin_bound = 0;   ///< reads of memory at one wait, at most
+};
+/// Carries out a program. `accesses` is what its operations read and write.
+Status record_persistent_step(Recorder r, const PersistentProgram& program, const PersistentRun& run, std::span<const Access> accesses, Work work);
 
 }  // namespace quire

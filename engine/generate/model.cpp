@@ -92,6 +92,7 @@ Result<std::unique_ptr<Model>> Model::open(Device& device, std::shared_ptr<ByteS
     budget = impl->own_budget.get();
   }
   QUIRE_ASSIGN(impl->cache, KvCache::create(device, impl->groups, *budget, {.slab_bytes = options.slab_bytes, .page_fill = options.page_fill}));
+  impl->persistent = PersistentDecode::start(*impl, options);
   return std::unique_ptr<Model>(new Model(std::move(impl)));
 }
 
@@ -105,6 +106,7 @@ uint32_t Model::chunk() const { return impl_->chunk; }
 ModelMemory Model::memory() const {
   return {impl_->weights->allocated_bytes(), impl_->scratch->size_bytes(), impl_->tables->buffer.size_bytes() + SamplingBuffers::kBytes, impl_->cache->memory()};
 }
+const PersistentReport& Model::persistent_decode() const { return impl_->persistent.report(); }
 CacheMemory Model::cache_memory() const { return impl_->cache->memory(); }
 std::span<const CacheGroup> Model::cache_groups() const { return impl_->groups; }
 

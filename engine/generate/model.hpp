@@ -23,6 +23,20 @@
 
 namespace quire {
 
+/// Whether decode steps of one sequence run as one dispatch (persistent_decode.hpp). The results have the same bits.
+enum class PersistentChoice : uint8_t {
+  off,
+  if_possible,  ///< where a probe shows that the device can
+};
+
+/// What became of that choice.
+struct PersistentReport {
+  std::string why_not;           ///< empty while it is in use
+  uint32_t worker_count = 0;     ///< workgroups seen to run at the same time
+  uint64_t step_count = 0;       ///< steps that ran so to their end
+  uint32_t abandoned_count = 0;  ///< steps that were abandoned and ran again the ordinary way
+};
+
 struct ModelOptions {
   uint32_t context_length = 0;           ///< longest sequence; 0: what the model was trained for
   uint32_t chunk = 0;                    ///< most prompt tokens one step computes; 0: chosen from the device
@@ -32,6 +46,9 @@ struct ModelOptions {
   uint64_t slab_bytes = uint64_t{128} << 20;
   PageFill page_fill = PageFill::as_left; ///< what new pages hold: tests poison them
   std::string chat_template;             ///< by its name (ChatTemplate::named); "": recognised from the file's own
+  PersistentChoice persistent_decode = PersistentChoice::off;
+  std::optional<uint32_t> persistent_spin_bound;  ///< reads of memory at one wait; unset: a bound of seconds
+  std::optional<uint32_t> persistent_probe_spin_bound;  ///< likewise, in the probe; unset: some tens of milliseconds
   /// Called during loading with bytes done and in all; false cancels the load (Code::cancelled).
   std::function<bool(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };
@@ -82,6 +99,7 @@ class Model {
   MemoryPrediction memory_prediction(uint32_t context, PageFormats formats) const;
   ModelMemory memory() const;
   CacheMemory cache_memory() const;
+  const PersistentReport& persistent_decode() const;
   /// One a kind of layer: which layers share pages, and what their attention sees.
   std::span<const CacheGroup> cache_groups() const;
 

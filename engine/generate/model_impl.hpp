@@ -6,6 +6,7 @@
 #include "cache/kv_cache.hpp"
 #include "engine/forward/forward_pass.hpp"
 #include "engine/generate/model.hpp"
+#include "engine/generate/persistent_decode.hpp"
 #include "engine/generate/step_tables.hpp"
 
 namespace quire {
@@ -40,6 +41,7 @@ struct Model::Impl {
   std::optional<StepTableBuffer> tables;
   SamplingBuffers sampling;
   std::optional<KvCache> cache;
+  PersistentDecode persistent;
   bool in_step = false;                 ///< scratch and tables belong to the step that has begun
 };
 

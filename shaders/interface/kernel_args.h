@@ -217,6 +217,42 @@ struct SampleArgs {
   uint32 row_count;
 };
 
+/* What an operation waits for. */
+#define WAITS_FOR_NOTHING 0u
+#define WAITS_BEFORE 1u  /* everything before it must be complete and visible */
+#define WAITS_TOGETHER 2u  /* that, and whoever has done one unit waits for all of them: a probe of how many workgroups run at the same time */
+
+/* One dispatch that persistent_step carries out: a kernel with its arguments, over the grid that it would have alone. Its work is cut into units, which
+ * the workgroups of persistent_step take one by one. */
+struct StepOperation {
+  ADDRESS args;        /* the kernel's argument struct */
+  uint32 kernel;       /* KernelId; kKernelCount or more: nothing is done */
+  uint32 weight_type;  /* WeightType; none where the kernel has no weights */
+  uint32 waits;        /* WAITS_... */
+  uint32 units_before; /* units of all operations before it */
+  uint32 units;        /* 1 or more */
+  uint32 unit_pieces;  /* pieces of one unit; the last one may have fewer */
+  uint32 pieces;       /* workgroups of persistent_step that the kernel's grid comes to: x * y * z * parts */
+  uint32 parts;        /* pieces that make one workgroup of the kernel, where its invocations do not depend on each other */
+  uint32 row;          /* workgroups of the kernel on x */
+  uint32 plane;        /* on x times y */
+};
+
+/* What the workgroups of one persistent_step share. All zero before it; an array of uint32 follows: for each operation, how many units were taken. */
+struct StepProgress {
+  uint32 done;         /* units that are complete, of all operations */
+  uint32 abandoned;    /* 1: a workgroup waited in vain; nothing that the step wrote counts */
+};
+
+/* persistent_step: the operations in order. A workgroup takes a unit only when what the operation waits for is complete, so that whoever runs makes
+ * progress and nobody waits for a workgroup that has not begun. */
+struct PersistentStepArgs {
+  ADDRESS operations;  /* in: StepOperation[operation_count] */
+  ADDRESS progress;    /* in and out: StepProgress, then uint32 [operation_count] */
+  uint32 operation_count;
+  uint32 spin_bound;   /* reads of `done` at one wait, after which the step is abandoned */
+};
+
 #ifdef __cplusplus
 }  // namespace quire
 #endif

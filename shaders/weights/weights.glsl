@@ -7,7 +7,7 @@
 //   quad_element()     the first element, within the row, of a step's quad
 //   unpack_step()      the codes of a step of the row `lane` rows after the one that starts at word `tile` (first_word)
 //   unpack_scales()    the group's scales and offsets (only where there are any)
-// Kernels put TILE_ROWS, the height of a tile, before the include.
+// Kernels put TILE_ROWS, the height of a tile, before the include. A kernel of several types includes both files once a type, with typed_names.glsl.
 #ifndef QUIRE_WEIGHTS_GLSL
 #define QUIRE_WEIGHTS_GLSL
 

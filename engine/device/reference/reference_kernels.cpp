@@ -1,5 +1,6 @@
 #include "engine/device/reference/reference_kernels.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -32,7 +33,26 @@ void run_reference_kernel(const Command& command) {
     case KernelId::gather_columns: return run(reference::gather_columns, command);
     case KernelId::argmax: return run(reference::argmax, command);
     case KernelId::sample: return run(reference::sample, command);
+    case KernelId::persistent_step: return run(reference::persistent_step, command);
     case KernelId::count: return;
+  }
+}
+
+void reference::persistent_step(const PersistentStepArgs& args, const KernelVariant& kernel) {
+  const StepOperation* operations = host_pointer<const StepOperation>(args.operations);
+  for (uint32_t i = 0; i < args.operation_count; ++i) {
+    if (operations[i].kernel >= kKernelCount) continue;
+    Command command;
+    command.kernel.id = static_cast<KernelId>(operations[i].kernel);
+    command.kernel.weight = static_cast<WeightType>(operations[i].weight_type);
+    const KernelInfo& info = kernel_info(command.kernel.id);
+    for (size_t s = 0; s < info.spec_constants.size(); ++s) {
+      const auto names = kernel_info(kernel.id).spec_constants;
+      const bool shared = std::find(names.begin(), names.end(), info.spec_constants[s]) != names.end();
+      command.kernel.spec[s] = shared ? spec_value(kernel, info.spec_constants[s]) : 1;
+    }
+    std::memcpy(command.args.data(), host_pointer<const std::byte>(operations[i].args), info.args_bytes);
+    run_reference_kernel(command);
   }
 }
 

@@ -31,6 +31,8 @@ void gated_activation(const GatedActivationArgs& args, const KernelVariant& kern
 void gather_columns(const GatherColumnsArgs& args, const KernelVariant& kernel);
 void argmax(const ArgmaxArgs& args, const KernelVariant& kernel);
 void sample(const SampleArgs& args, const KernelVariant& kernel);
+/// The operations one after the other: nothing waits, nothing is abandoned.
+void persistent_step(const PersistentStepArgs& args, const KernelVariant& kernel);
 
 /// A specialization constant by its name in the manifest. Requires: the kernel has it.
 uint32_t spec_value(const KernelVariant& kernel, std::string_view name);

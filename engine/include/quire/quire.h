@@ -298,6 +298,10 @@ QUIRE_API quire_status quire_file_predict_group(quire_file *file, uint32_t conte
 
 /* ---- Models ------------------------------------------------------------------------------------------------------------------------------ */
 
+/* A generated token's step as one dispatch whose workgroups wait for one another: several times fewer hand-overs between a software device's threads, the
+ * same bits. Where a probe at quire_model_open shows that it can be (quire_model_info.persistent_why_not); it needs a processor to itself. */
+typedef enum quire_persistent { QUIRE_PERSISTENT_OFF = 0, QUIRE_PERSISTENT_IF_POSSIBLE = 1 } quire_persistent;
+
 typedef struct quire_model_options {
   size_t struct_size;
   uint32_t context_length;         /* longest session, in tokens; 0: what the model was trained for */
@@ -306,6 +310,7 @@ typedef struct quire_model_options {
   quire_progress_function progress; /* counts bytes; stopped, the call answers QUIRE_CANCELLED */
   void *progress_user;
   const char *chat_template;       /* a template by its name, such as "chatml"; null or "": recognised from the file's own */
+  quire_persistent persistent;     /* how tokens of one session are generated on software devices */
 } quire_model_options;
 
 /* Reads the file, checks it and brings the weights to the device. On error: not_found, io, corrupt, invalid_argument (a template of no known
@@ -332,6 +337,8 @@ typedef struct quire_model_info {
   uint32_t chunk;
   uint32_t bos_token;              /* QUIRE_NO_TOKEN: none */
   uint32_t eos_token;
+  const char *persistent_why_not;  /* why steps do not run as one dispatch, or "" where they do; valid until the next call on the model */
+  uint32_t persistent_workers;     /* workgroups that were seen to run at the same time; 0: not in use */
 } quire_model_info;
 QUIRE_API quire_status quire_model_get_info(quire_model *model, quire_model_info *info);
 

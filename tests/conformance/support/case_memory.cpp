@@ -60,7 +60,7 @@ std::string CaseMemory::run(const std::function<Status(Recorder)>& record) {
   const auto attempt = [&]() -> Status {
     for (uint32_t a = 0; a < kArenaCount; ++a)
       if (!arenas_[a].image.empty()) QUIRE_TRY(encoder.upload(device_.arena(a).slice(0, arenas_[a].image.size()), arenas_[a].image));
-    QUIRE_TRY(record({encoder, device_.variants()}));
+    QUIRE_TRY(device_.persistent_workers() == 0 ? record({encoder, device_.variants()}) : run_persistent(record, encoder));
     for (uint32_t a = 0; a < kArenaCount; ++a) {
       const uint64_t size = arenas_[a].image.size();
       if (size != 0) QUIRE_TRY(encoder.copy(device_.arena(a).slice(0, size), device_.readback(a).slice(0, size)));
@@ -76,6 +76,21 @@ std::string CaseMemory::run(const std::function<Status(Recorder)>& record) {
     arena.result.assign(bytes.begin(), bytes.end());
   }
   return unexpected_writes();
+}
+
+Status CaseMemory::run_persistent(const std::function<Status(Recorder)>& record, Encoder& encoder) {
+  constexpr uint32_t kSpinBound = 1U << 26;
+  Device& device = device_.device();
+  Encoder kernels = device.encoder();
+  QUIRE_TRY(record({kernels, device_.variants()}));
+  QUIRE_ASSIGN(PersistentPlan plan, plan_persistent_program(kernels.commands(), device_.variants().lanes));
+  QUIRE_ASSIGN(program_, create_persistent_program(device, std::move(plan), encoder));
+  QUIRE_ASSIGN(progress_, device.create_buffer(program_.progress_bytes(), BufferUse::device, "conformance progress"));
+  QUIRE_TRY(encoder.fill(progress_.slice(), 0));
+  std::vector<Access> accesses;
+  for (uint32_t a = 0; a < kArenaCount; ++a)
+    if (!arenas_[a].image.empty()) accesses.push_back({device_.arena(a).slice(), AccessMode::read_write});
+  return record_persistent_step({encoder, device_.variants()}, program_, {progress_.slice(), device_.persistent_workers(), kSpinBound}, accesses, {});
 }
 
 std::span<const std::byte> CaseMemory::after(const Region& region) const {

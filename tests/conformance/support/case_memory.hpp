@@ -56,7 +56,10 @@ class CaseMemory {
     std::vector<Region> outputs;
   };
   std::string unexpected_writes() const;
+  Status run_persistent(const std::function<Status(Recorder)>& record, Encoder& encoder);
   TestDevice& device_;
+  PersistentProgram program_;
+  Buffer progress_;
   std::vector<Arena> arenas_ = std::vector<Arena>(kArenaCount);
 };
 

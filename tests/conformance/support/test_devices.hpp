@@ -28,6 +28,10 @@ class TestDevice {
     variants_.weight_layout = device_.limits().weight_layout;
   }
 
+  /// Cases run as one persistent_step instead of a dispatch a kernel, while `workers` is not 0.
+  void set_persistent_workers(uint32_t workers) { persistent_workers_ = workers; }
+  uint32_t persistent_workers() const { return persistent_workers_; }
+
   /// Buffers that cases share, one after the other.
   void grow_arena(uint32_t index, uint64_t size_bytes);
   const Buffer& arena(uint32_t index) const { return arenas_[index]; }
@@ -36,6 +40,7 @@ class TestDevice {
  private:
   Device device_;
   VariantSet variants_;
+  uint32_t persistent_workers_ = 0;
   std::array<Buffer, kArenaCount> arenas_;
   std::array<Buffer, kArenaCount> readbacks_;
 };

@@ -1,0 +1,101 @@
+#include "engine/generate/step_recording.hpp"
+
+#include <algorithm>
+
+namespace quire {
+namespace {
+
+template <class T>
+Status upload_array(Encoder& encoder, const StepTableBuffer& tables, const ScratchLayout::Range& range, const std::vector<T>& values) {
+  if (values.empty()) return {};
+  return encoder.upload(tables.slice(range, values.size() * sizeof(T)), std::as_bytes(std::span(values)));
+}
+
+uint64_t row_bytes(const Model::Impl& model) { return uint64_t{model.hyper.vocabulary_size} * sizeof(float); }
+
+}  // namespace
+
+bool completes_session(const StepRun& run) { return run.first_token + run.token_count == run.session->impl().tokens.size(); }
+bool host_wants_logits(const StepRun& run) { return run.session->impl().request.logits_last > 1; }
+
+std::vector<LogitsRound> logits_rounds(const FamilyPlan& plan, Model::Impl& model) {
+  std::vector<LogitsRow> rows;
+  for (const StepRun& run : plan.runs)
+    for (uint32_t i = 0; i < run.logits_count(); ++i) rows.push_back({&run, run.first_logits_token + i});
+  std::vector<LogitsRound> rounds;
+  for (uint32_t begin = 0; begin < rows.size(); begin += kLogitRows) {
+    const size_t count = std::min<size_t>(kLogitRows, rows.size() - begin);
+    LogitsRound round{.rows = {rows.begin() + begin, rows.begin() + begin + static_cast<ptrdiff_t>(count)}, .begin = begin, .logits = {}};
+    // One row that only its session wants is computed in place; otherwise rows are computed side by side and copied out.
+    round.in_place = count == 1 && round.rows[0].is_newest() && !host_wants_logits(*round.rows[0].run);
+    round.logits = round.in_place ? round.rows[0].run->session->impl().newest_logits.slice()
+                                  : model.scratch->slice({model.scratch->layout().logits.offset_bytes, count * row_bytes(model)});
+    rounds.push_back(std::move(round));
+  }
+  return rounds;
+}
+
+Status record_step_tables(const FamilyPlan& plan, Model::Impl& model, Encoder& encoder) {
+  const StepTableBuffer& tables = *model.tables;
+  QUIRE_TRY(upload_array(encoder, tables, tables.layout.columns, plan.columns));
+  for (uint32_t g = 0; g < model.groups.size(); ++g) {
+    std::vector<SequenceInfo> sequences;
+    for (const StepRun& run : plan.runs) sequences.push_back(model.cache->sequence_info(run.session->impl().sequence, g));
+    QUIRE_TRY(upload_array(encoder, tables, tables.layout.sequences[g], sequences));
+  }
+  for (size_t kind = 0; kind < model.ropes.size(); ++kind)
+    QUIRE_TRY(upload_array(encoder, tables, tables.layout.rope[kind], rope_angles(plan.columns, model.ropes[kind])));
+  return upload_array(encoder, tables, tables.layout.selection, plan.selection);
+}
+
+Result<Activation> record_step_layers(const FamilyPlan& plan, Model::Impl& model, Encoder& encoder) {
+  const StepTableBuffer& tables = *model.tables;
+  const auto column_count = static_cast<uint32_t>(plan.columns.size());
+  std::vector<BufferSlice> sequences;
+  for (const ScratchLayout::Range& range : tables.layout.sequences) sequences.push_back(tables.slice(range, plan.runs.size() * sizeof(SequenceInfo)));
+  std::vector<BufferSlice> rope;
+  for (const ScratchLayout::Range& range : tables.layout.rope)
+    rope.push_back(tables.slice(range, uint64_t{column_count} * model.hyper.rope_dimension_count * sizeof(float)));
+  uint32_t most_slots = 0;
+  for (const ColumnInfo& column : plan.columns) most_slots = std::max(most_slots, column.slot + 1);
+  const StepInput input{.column_count = column_count,
+                        .column_tile = plan.column_tile,
+                        .columns = tables.slice(tables.layout.columns, uint64_t{column_count} * sizeof(ColumnInfo)),
+                        .sequences = sequences,
+                        .rope = rope,
+                        .pages = model.cache->slabs(),
+                        .most_slots = most_slots,
+                        .split_count = plan.split_count};
+  return record_layers({encoder, model.variants}, model.hyper, *model.weights, model.layers, input, *model.scratch);
+}
+
+Status record_round(const LogitsRound& round, const Activation& hidden, Model::Impl& model, Encoder& encoder) {
+  const StepTableBuffer& tables = *model.tables;
+  const auto count = static_cast<uint32_t>(round.rows.size());
+  const BufferSlice selection =
+      tables.buffer.slice(tables.layout.selection.offset_bytes + uint64_t{round.begin} * sizeof(uint32_t), count * sizeof(uint32_t));
+  const BufferSlice results = tables.slice(tables.layout.argmax, count * sizeof(ArgmaxResult));
+  const Recorder recorder{encoder, model.variants};
+  QUIRE_TRY(record_logits(recorder, model.hyper, *model.weights, hidden, selection, count, round.logits, *model.scratch));
+  return record_argmax(recorder, Activation{round.logits, model.hyper.vocabulary_size, count, 1}, results);
+}
+
+Status record_results(const LogitsRound& round, Model::Impl& model, Encoder& encoder, ResultCursor& to) {
+  const StepTableBuffer& tables = *model.tables;
+  for (size_t i = 0; i < round.rows.size(); ++i) {
+    const LogitsRow& source = round.rows[i];
+    const BufferSlice row{round.logits.buffer, round.logits.offset_bytes + i * row_bytes(model), row_bytes(model)};
+    if (host_wants_logits(*source.run)) {
+      QUIRE_TRY(encoder.copy(row, to.readback.slice(to.logits_bytes, row_bytes(model))));
+      to.logits_bytes += row_bytes(model);
+    }
+    if (!source.is_newest()) continue;
+    if (!round.in_place) QUIRE_TRY(encoder.copy(row, source.run->session->impl().newest_logits.slice()));
+    QUIRE_TRY(encoder.copy(tables.buffer.slice(tables.layout.argmax.offset_bytes + i * sizeof(ArgmaxResult), sizeof(ArgmaxResult)),
+                           to.readback.slice(to.argmax_bytes, sizeof(ArgmaxResult))));
+    to.argmax_bytes += sizeof(ArgmaxResult);
+  }
+  return {};
+}
+
+}  // namespace quire
