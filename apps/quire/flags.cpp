@@ -20,7 +20,7 @@ void add_device(CLI::App& verb, ModelFlags& flags) {
   verb.add_flag("--validation", flags.validation, "turn Vulkan's validation layers on");
   add_no_tune(verb, flags);
   verb.add_flag("--persistent,!--no-persistent", flags.persistent,
-                "on a software device, generate with one dispatch a token where a probe shows that it can: faster on an idle processor, slower beside others");
+                "on a software device, generate with one dispatch a token where a probe shows that it can: faster on an idle processor");
 }
 
 void add_context(CLI::App& verb, ModelFlags& flags) {
