@@ -57,13 +57,13 @@ void load_weights(WordsIn weights, uint first_row, uint first_step, uint steps, 
     const uint item_step = first_step + item * ITEM_STEPS;
 #if GROUP_SCALES
     GroupScale group_scale[GROUP_SCALES];
-    unpack_scales(weights, tile, row_blocks, min(item_step, steps - 1u) / GROUP_STEPS, 0u, group_scale);
+    unpack_scales(weights, tile, row_blocks, min(item_step, steps - 1u) / GROUP_STEPS, RowAt(0u, false), group_scale);
 #endif
     [[unroll]] for (uint s = 0u; s < ITEM_STEPS; ++s) {
       const uint step = item_step + s;
       const uint at = row * WEIGHT_STRIDE + item * 32u + s * STEP_ELEMENTS;
       vec4 weight[STEP_QUADS];
-      unpack_step(weights, tile, min(step, steps - 1u) / GROUP_STEPS, step % GROUP_STEPS, 0u, weight);
+      unpack_step(weights, tile, min(step, steps - 1u) / GROUP_STEPS, step % GROUP_STEPS, RowAt(0u, false), weight);
       [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q) {
 #if GROUP_SCALES
         weight[q] = fma(vec4(group_scale[q % GROUP_SCALES].scale), weight[q], vec4(group_scale[q % GROUP_SCALES].offset));

@@ -7,7 +7,7 @@
 // Out    args.dst f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows).
 // Grid   x, y: rows / (LANES * TILES_PER_LANE); z: column tiles. A workgroup owns TILES_PER_LANE times LANES rows and one tile of columns; an invocation
 //        owns every LANES-th of these rows, unpacks a weight once and uses it for all columns of the tile.
-// Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4.
+// Spec   workgroup = LANES * K_PARTS; LANES_PER_LOAD as in matmul_few; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4.
 // Sums   f32, one a row and column, elements in order (each part every K_PARTS-th group of weights), then parts in order. A column's sum does not
 //        depend on its place in the tile or on the other columns.
 // Bytes  weights once a column tile; src once a workgroup (from the cache after the first).
@@ -17,6 +17,7 @@ layout(constant_id = 2) const uint COLUMN_TILE = 16;
 layout(constant_id = 3) const uint TILES_PER_LANE = 1;
 layout(constant_id = 4) const uint K_PARTS = 1;
 layout(constant_id = 5) const uint TILE_ROWS = 32;
+layout(constant_id = 6) const uint LANES_PER_LOAD = 1;
 #include "weight_type.glsl"
 
 layout(push_constant) uniform Push { MatmulArgs args; };
@@ -30,15 +31,17 @@ shared vec4 part_sums[K_PARTS > 1u ? K_PARTS * LANES : 1u];
 void load_columns(uint at, uint lane, out vec4 x[QUADS]) {
   at = min(at, (gl_WorkGroupID.z + 1u) * args.width * COLUMN_TILE - COLUMN_TILE);
 #ifdef SUBGROUP_BROADCAST
-  // Lanes load different columns and hand them round: one load for LANES columns.
-  const uint chunk = min(LANES, COLUMN_TILE);
-  [[unroll]] for (uint first = 0u; first < COLUMN_TILE; first += chunk) {
-    const float own = FloatsIn(args.src).at[at + first + lane % chunk];
-    [[unroll]] for (uint i = 0u; i < chunk; ++i) x[(first + i) / 4u][(first + i) % 4u] = subgroupBroadcast(own, i);
+  if (LANES_PER_LOAD == 1u) {
+    // Lanes load different columns and hand them round: one load for LANES columns.
+    const uint chunk = min(LANES, COLUMN_TILE);
+    [[unroll]] for (uint first = 0u; first < COLUMN_TILE; first += chunk) {
+      const float own = FloatsIn(args.src).at[at + first + lane % chunk];
+      [[unroll]] for (uint i = 0u; i < chunk; ++i) x[(first + i) / 4u][(first + i) % 4u] = subgroupBroadcast(own, i);
+    }
+    return;
   }
-#else
-  [[unroll]] for (uint q = 0u; q < QUADS; ++q) x[q] = Floats4In(args.src).at[at / 4u + q];
 #endif
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) x[q] = Floats4In(args.src).at[at / 4u + q];
 }
 
 uint step_element(uint group, uint step, uint i) { return quad_element(group, step, i / 4u) + i % 4u; }
@@ -77,12 +80,12 @@ void main() {
   for (uint group = part; group < groups; group += K_PARTS) {
 #if GROUP_SCALES
     GroupScale group_scale[TILES_PER_LANE][GROUP_SCALES];
-    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) unpack_scales(weights, tile[r], row_blocks, group, lane, group_scale[r]);
+    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) unpack_scales(weights, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);
 #endif
     [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
       vec4 weight[TILES_PER_LANE][STEP_QUADS];
       [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-        unpack_step(weights, tile[r], group, step, lane, weight[r]);
+        unpack_step(weights, tile[r], group, step, RowAt(lane, LANES_PER_LOAD > 1u), weight[r]);
 #if GROUP_SCALES
         [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q)
           weight[r][q] = fma(vec4(group_scale[r][q % GROUP_SCALES].scale), weight[r][q], vec4(group_scale[r][q % GROUP_SCALES].offset));

@@ -13,7 +13,7 @@ vec4 signed_bytes(uint word) { return vec4(ivec4(int(word) << 24, int(word) << 1
 
 // The rows of one head of K or of V in a page, by slot: byte offsets from the page's start of slot 0's codes and scales, and how far rows are apart.
 struct PageRows {
-  uvec2 page;
+  Address page;
   uint format;
   uint codes;
   uint scales;

@@ -35,7 +35,7 @@ struct MatmulOperands {
 Status record_matmul_many(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args,
                           uint32_t column_tile, Work work) {
   const VariantSet& v = r.variants;
-  const KernelVariant kernel{KernelId::matmul_many, part.type, {v.lanes * v.many_k_parts, v.lanes, column_tile, v.many_tiles_per_lane, v.many_k_parts, v.tile_rows}};
+  const KernelVariant kernel{KernelId::matmul_many, part.type, {v.lanes * v.many_k_parts, v.lanes, column_tile, v.many_tiles_per_lane, v.many_k_parts, v.tile_rows, v.lanes_per_load}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   const uint32_t column_tiles = args.column_count / column_tile;
   work.bytes += weights.size_bytes * column_tiles;
@@ -61,7 +61,7 @@ Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperand
   const uint32_t columns = ceil_div(args.column_count, column_groups);
   // Accumulators of all columns and rows share the registers, but an activation should still serve a few rows.
   const uint32_t tiles_per_lane = std::max(v.few_tiles_per_lane / columns, ceil_div(v.few_tiles_per_lane, 2u));
-  const KernelVariant kernel{KernelId::matmul_few, part.type, {v.lanes * v.few_k_parts, v.lanes, columns, tiles_per_lane, v.few_k_parts, v.tile_rows}};
+  const KernelVariant kernel{KernelId::matmul_few, part.type, {v.lanes * v.few_k_parts, v.lanes, columns, tiles_per_lane, v.few_k_parts, v.tile_rows, v.lanes_per_load}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   work.bytes += weights.size_bytes * column_groups;
   return record(r, kernel, args, {weights, operands.src, operands.dst, operands.residual, operands.bias},

@@ -14,6 +14,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr TunedField kFields[] = {
+    {"lanes_per_load", &VariantSet::lanes_per_load},
     {"many_tiles_per_lane", &VariantSet::many_tiles_per_lane},
     {"few_tiles_per_lane", &VariantSet::few_tiles_per_lane},
     {"few_max_columns", &VariantSet::few_max_columns},
@@ -93,6 +94,10 @@ Status TuningRig::record_layer(Recorder r, uint32_t columns, uint32_t column_til
 Status TuningRig::record(size_t field, Recorder r) const {
   const uint32_t tile = r.variants.many_column_tile;
   const auto value = kFields[field].value;
+  if (value == &VariantSet::lanes_per_load) {
+    QUIRE_TRY(record_layer(r, 1, 1));
+    return record_layer(r, kPromptColumns, tile);
+  }
   if (value == &VariantSet::many_tiles_per_lane) return record_layer(r, kPromptColumns, tile);
   if (value == &VariantSet::few_tiles_per_lane) return record_layer(r, 1, 1);
   if (value == &VariantSet::few_max_columns) return record_layer(r, kSessions, 1);
@@ -136,7 +141,9 @@ std::vector<uint32_t> tuning_candidates(const TunedField& field, const VariantSe
   const auto parts_fit = [&](uint32_t tiles, uint32_t columns) {
     return defaults.few_k_parts == 1 || 4 * defaults.lanes * defaults.few_k_parts * tiles * columns <= limits.max_shared_bytes;
   };
-  if (field.value == &VariantSet::many_tiles_per_lane) {
+  if (field.value == &VariantSet::lanes_per_load) {
+    add(defaults.lanes, limits.host_visible_device_memory && limits.subgroup_broadcast && limits.subgroup_size == defaults.lanes);
+  } else if (field.value == &VariantSet::many_tiles_per_lane) {
     add(2 * usual, usual <= 4);
     add(usual / 2, true);
   } else if (field.value == &VariantSet::few_tiles_per_lane) {

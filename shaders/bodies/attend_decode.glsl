@@ -19,7 +19,7 @@ struct Key {
 Key find_key(PageEntries table, uint slot, uint begin, uint end, uint kv_head) {
   Key key;
   key.valid = slot >= begin && slot < end;
-  const PageEntry entry = table.at[(key.valid ? slot : begin) / args.page.tokens];
+  PageEntry entry = table.at[(key.valid ? slot : begin) / args.page.tokens];
   key.valid = key.valid && !is_null(entry.page);
   key.rows = k_rows(entry, args.page, args.layer, kv_head);
   key.slot = slot % args.page.tokens;
@@ -27,7 +27,7 @@ Key find_key(PageEntries table, uint slot, uint begin, uint end, uint kv_head) {
 }
 
 // score[h * LANE_KEYS + j] += q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
-void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
+void add_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
   bool chosen[LANE_KEYS];
   bool any_chosen = false;
   [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
@@ -84,7 +84,7 @@ void attend_decode_body(uvec3 workgroup) {
   const uint visible = first_visible_slot(info.slot, args.window);
   const uint split = visible / SPLIT_SLOTS + workgroup.x;
   if (split > info.slot / SPLIT_SLOTS) return;
-  const SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
+  SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
   const uint split_slot = split * SPLIT_SLOTS;
   const uint begin = max(split_slot, visible);
   const uint end = min(min(split_slot + SPLIT_SLOTS, info.slot + 1u), sequence.page_count * shape.tokens);
@@ -149,12 +149,12 @@ void attend_decode_body(uvec3 workgroup) {
     vec2 sum[SUMS];
     [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec2(0.0);
     for (uint page = begin / shape.tokens; page * shape.tokens < end; ++page) {
-      const PageEntry entry = table.at[page];
+      PageEntry entry = table.at[page];
       if (is_null(entry.page)) continue;
       const uint page_slot = page * shape.tokens;
       const uint low = max(begin, page_slot) - page_slot;
       const uint high = min(end - page_slot, shape.tokens);
-      const PageRows v = v_rows(entry, shape, args.layer, kv_head);
+      PageRows v = v_rows(entry, shape, args.layer, kv_head);
       if (v.format == PAGE_FORMAT_F32)
         add_values(v, PAGE_FORMAT_F32, pair, low, high, page_slot - split_slot, sum);
       else if (v.format == PAGE_FORMAT_Q8)

@@ -23,11 +23,11 @@ void embed_rows_body(uint index) {
   const uint tile = first_word(row, weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks));
 #if GROUP_SCALES
   GroupScale group_scale[GROUP_SCALES];
-  unpack_scales(WordsIn(args.weights), tile, row_blocks, group, 0u, group_scale);
+  unpack_scales(WordsIn(args.weights), tile, row_blocks, group, RowAt(0u, false), group_scale);
 #endif
   for (uint step = 0u; step < GROUP_STEPS; ++step) {
     vec4 code[STEP_QUADS];
-    unpack_step(WordsIn(args.weights), tile, group, step, 0u, code);
+    unpack_step(WordsIn(args.weights), tile, group, step, RowAt(0u, false), code);
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
       precise float weight = code[i / 4u][i % 4u];
 #if GROUP_SCALES

@@ -31,20 +31,22 @@ void store(uint row, uint column, float sum) {
 void load_step(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
   const uint base = column_index * args.width;
 #ifdef SUBGROUP_BROADCAST
-  // Lanes load different elements and hand them round: one load for LANES elements.
-  const uint chunk = min(LANES, STEP_ELEMENTS);
-  [[unroll]] for (uint first = 0u; first < STEP_ELEMENTS; first += chunk) {
-    const uint own_index = first + lane % chunk;
-    const uint element = quad_element(group, step, own_index / 4u) + own_index % 4u;
-    const float own = FloatsIn(args.src).at[base + element];
-    [[unroll]] for (uint i = 0u; i < chunk; ++i) x[first + i] = subgroupBroadcast(own, i);
+  if (LANES_PER_LOAD == 1u) {
+    // Lanes load different elements and hand them round: one load for LANES elements.
+    const uint chunk = min(LANES, STEP_ELEMENTS);
+    [[unroll]] for (uint first = 0u; first < STEP_ELEMENTS; first += chunk) {
+      const uint own_index = first + lane % chunk;
+      const uint element = quad_element(group, step, own_index / 4u) + own_index % 4u;
+      const float own = FloatsIn(args.src).at[base + element];
+      [[unroll]] for (uint i = 0u; i < chunk; ++i) x[first + i] = subgroupBroadcast(own, i);
+    }
+    return;
   }
-#else
+#endif
   [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q) {
     const vec4 quad = Floats4In(args.src).at[(base + quad_element(group, step, q)) / 4u];
     [[unroll]] for (uint i = 0u; i < 4u; ++i) x[4u * q + i] = quad[i];
   }
-#endif
 }
 
 // The same for rows that are not made of whole vectors, and for the end of a row.
@@ -84,7 +86,7 @@ void add_step(uint group, uint step, bool whole, inout float dot[DOTS], inout fl
   }
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     vec4 code[STEP_QUADS];
-    unpack_step(matrix, tile[r], group, step, lane, code);
+    unpack_step(matrix, tile[r], group, step, RowAt(lane, LANES_PER_LOAD > 1u), code);
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i)
       [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
         const uint at = (r * COLUMNS + c) * SCALES + i / 4u % SCALES;
@@ -107,7 +109,7 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
   }
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     GroupScale group_scale[GROUP_SCALES];
-    unpack_scales(matrix, tile[r], row_blocks, group, lane, group_scale);
+    unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale);
     [[unroll]] for (uint s = 0u; s < SCALES; ++s)
       [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
         precise const float next = fma(group_scale[s].scale, dot[(r * COLUMNS + c) * SCALES + s],

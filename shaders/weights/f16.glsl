@@ -4,7 +4,7 @@
 
 uint quad_element(uint group, uint step, uint quad) { return 8u * group + 4u * quad; }
 
-void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
   [[unroll]] for (uint i = 0u; i < 2u; ++i)
-    code[i] = vec4(unpackHalf2x16(block_word(weights, tile, group, 2u * i, lane)), unpackHalf2x16(block_word(weights, tile, group, 2u * i + 1u, lane)));
+    code[i] = vec4(unpackHalf2x16(block_word(weights, tile, group, 2u * i, row)), unpackHalf2x16(block_word(weights, tile, group, 2u * i + 1u, row)));
 }

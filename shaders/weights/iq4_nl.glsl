@@ -6,11 +6,11 @@
 // Step i is word i: its low nibbles, then its high ones.
 uint quad_element(uint group, uint step, uint quad) { return 32u * group + 4u * step + 16u * quad; }
 
-void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
-  unpack_codebook(block_word(weights, tile, group, step, lane), code);
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
+  unpack_codebook(block_word(weights, tile, group, step, row), code);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {
-  const float d = block_half(weights, tile, row_blocks, group, lane);
+void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const float d = block_half(weights, tile, row_blocks, group, row);
   group_scale[0] = GroupScale(256.0 * d, -384.0 * d);
 }

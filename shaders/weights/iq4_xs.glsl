@@ -8,14 +8,14 @@
 // Step i is word i of the run: its low nibbles, then its high ones.
 uint quad_element(uint group, uint step, uint quad) { return 32u * group + 4u * step + 16u * quad; }
 
-void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
-  unpack_codebook(block_word(weights, tile, group / 8u, 1u + 4u * (group & 7u) + step, lane), code);
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
+  unpack_codebook(block_word(weights, tile, group / 8u, 1u + 4u * (group & 7u) + step, row), code);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {
+void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
   const uint run = group & 7u;
-  const uint halves = block_half_pair(weights, tile, row_blocks, group / 8u, lane);
-  const uint low = block_word(weights, tile, group / 8u, 0u, lane) >> (4u * run);
+  const uint halves = block_half_pair(weights, tile, row_blocks, group / 8u, row);
+  const uint low = block_word(weights, tile, group / 8u, 0u, row) >> (4u * run);
   const uint s = low & 15u | halves >> (16u + 2u * run) << 4 & 48u;
   const float scale = 256.0 * unpackHalf2x16(halves).x * (float(s) - 32.0);
   group_scale[0] = GroupScale(scale, -1.5 * scale);

@@ -10,11 +10,11 @@ uint quad_element(uint group, uint step, uint quad) { return 64u * group + 4u * 
 uint block_of(uint group) { return group / 4u; }
 
 // The group's s (x, y) and m (z, w).
-vec4 run_scales(WordsIn weights, uint tile, uint group, uint lane) {
+vec4 run_scales(WordsIn weights, uint tile, uint group, RowAt row) {
   const uint shift = 16u * (group & 1u);
-  const uint s = block_word(weights, tile, block_of(group), 0u, lane) >> shift;
-  const uint m = block_word(weights, tile, block_of(group), 1u, lane) >> shift;
-  const uint s_m = block_word(weights, tile, block_of(group), 2u, lane) >> shift;
+  const uint s = block_word(weights, tile, block_of(group), 0u, row) >> shift;
+  const uint m = block_word(weights, tile, block_of(group), 1u, row) >> shift;
+  const uint s_m = block_word(weights, tile, block_of(group), 2u, row) >> shift;
   const bool late = (group & 2u) != 0u;
   const uint s_bytes = late ? s_m & 0x0f0fu | s >> 2 & 0x3030u : s & 0x3f3fu;
   const uint m_bytes = late ? s_m >> 4 & 0x0f0fu | m >> 2 & 0x3030u : m & 0x3f3fu;

@@ -11,9 +11,9 @@ uint half_of_block(uint group) { return group / 2u & 1u; }
 uint odd_runs(uint group) { return group & 1u; }
 
 // A group's four bytes of the sixteen from word `first_word` on, one a run in the order of the weights; the bits above 7 are another run's.
-uvec4 run_bytes(WordsIn weights, uint tile, uint group, uint first_word, uint lane) {
+uvec4 run_bytes(WordsIn weights, uint tile, uint group, uint first_word, RowAt row) {
   const uint word = first_word + 2u * half_of_block(group);
-  const uint low = block_word(weights, tile, block_of(group), word, lane) >> (8u * odd_runs(group));
-  const uint high = block_word(weights, tile, block_of(group), word + 1u, lane) >> (8u * odd_runs(group));
+  const uint low = block_word(weights, tile, block_of(group), word, row) >> (8u * odd_runs(group));
+  const uint high = block_word(weights, tile, block_of(group), word + 1u, row) >> (8u * odd_runs(group));
   return uvec4(low, low >> 16, high, high >> 16);
 }

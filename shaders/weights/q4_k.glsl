@@ -2,15 +2,15 @@
 // Words 3 to 34: codes, eight words a group: byte i has weight i (low nibble) and weight i + 32 (high nibble).
 #include "shaders/weights/k_eights.glsl"
 
-void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
-  const uint word = block_word(weights, tile, block_of(group), 3u + 8u * (group & 3u) + step, lane);
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
+  const uint word = block_word(weights, tile, block_of(group), 3u + 8u * (group & 3u) + step, row);
   code[0] = in_mantissa(each_byte(word, 19) & 0x00780000u);
   code[1] = in_mantissa(each_byte(word, 15) & 0x00780000u);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {
-  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, row_blocks, block_of(group), lane));
-  const vec4 s_m = run_scales(weights, tile, group, lane);
+void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, row_blocks, block_of(group), row));
+  const vec4 s_m = run_scales(weights, tile, group, row);
   const vec2 scale = 16.0 * d.x * s_m.xy;
   const vec2 minimum = d.y * s_m.zw;
   [[unroll]] for (uint i = 0u; i < 2u; ++i) group_scale[i] = GroupScale(scale[i], -scale[i] - minimum[i]);

@@ -3,16 +3,16 @@
 // weight i (low nibble) and weight i + 32 (high nibble).
 #include "shaders/weights/k_eights.glsl"
 
-void unpack_step(WordsIn weights, uint tile, uint group, uint step, uint lane, out vec4 code[STEP_QUADS]) {
-  const uint nibbles = block_word(weights, tile, block_of(group), 11u + 8u * (group & 3u) + step, lane);
-  const uint high = block_word(weights, tile, block_of(group), 3u + step, lane) >> (2u * (group & 3u));
+void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
+  const uint nibbles = block_word(weights, tile, block_of(group), 11u + 8u * (group & 3u) + step, row);
+  const uint high = block_word(weights, tile, block_of(group), 3u + step, row) >> (2u * (group & 3u));
   code[0] = in_mantissa(each_byte(nibbles & 0x0f0f0f0fu | high << 4 & 0x10101010u, 18) & 0x007c0000u);
   code[1] = in_mantissa(each_byte(nibbles >> 4 & 0x0f0f0f0fu | high << 3 & 0x10101010u, 18) & 0x007c0000u);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, uint lane, out GroupScale group_scale[GROUP_SCALES]) {
-  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, row_blocks, block_of(group), lane));
-  const vec4 s_m = run_scales(weights, tile, group, lane);
+void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, row_blocks, block_of(group), row));
+  const vec4 s_m = run_scales(weights, tile, group, row);
   const vec2 scale = 32.0 * d.x * s_m.xy;
   const vec2 minimum = d.y * s_m.zw;
   [[unroll]] for (uint i = 0u; i < 2u; ++i) group_scale[i] = GroupScale(scale[i], -scale[i] - minimum[i]);

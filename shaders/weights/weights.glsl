@@ -5,7 +5,7 @@
 //   GROUP_SCALES       pairs of scale and offset in a group: weight = scale * code + offset; 0: weight = code
 //   STEP_QUADS         a group is unpacked in steps of this many quads (four neighbouring weights); quad q of every step has scale q % GROUP_SCALES
 //   quad_element()     the first element, within the row, of a step's quad
-//   unpack_step()      the codes of a step of the row `lane` rows after the one that starts at word `tile` (first_word)
+//   unpack_step()      the codes of a step of the row `row` rows after the one that starts at word `tile` (first_word)
 //   unpack_scales()    the group's scales and offsets (only where there are any)
 // Kernels put TILE_ROWS, the height of a tile, before the include. A kernel of several types includes both files once a type, with typed_names.glsl.
 #ifndef QUIRE_WEIGHTS_GLSL
@@ -17,6 +17,31 @@ struct GroupScale {
   float scale;
   float offset;
 };
+
+// How many rows after the first of a tile. Neighbours: lane i of the subgroup reads the row i rows after, so that uniform loads may bring the words of all.
+struct RowAt {
+  uint offset;
+  bool neighbours;
+};
+
+// The word `offset` words after word `first`.
+uint row_word(WordsIn weights, uint first, RowAt row) {
+#ifdef SUBGROUP_BROADCAST
+  if (row.neighbours) {
+    // Each lane's word by an address that all share, and constant selections between them: a compiler for processors makes one vector load of it.
+    uint carry;
+    const uint low = uaddCarry(uvec2(weights).x, 4u * first, carry);
+    WordsIn line = WordsIn(uvec2(low, uvec2(weights).y + carry));
+    uint word = line.at[0];
+    [[unroll]] for (uint lane = 1u; lane < LANES; ++lane) {
+      const uint next = line.at[lane];
+      word = mix(word, next, gl_SubgroupInvocationID == lane);
+    }
+    return word;
+  }
+#endif
+  return weights.at[first + row.offset];
+}
 
 // Word at which row `row` of a matrix starts; the rows after it in the same tile follow word by word.
 uint first_word(uint row, uint tile_words) { return row / TILE_ROWS * tile_words + row % TILE_ROWS; }
@@ -39,15 +64,15 @@ uint bits_to_bytes(uint word) { return (word & 15u) * 0x00204081u & 0x01010101u;
 
 const WeightBlock kWeightBlock = WEIGHT_BLOCK;
 
-uint block_word(WordsIn weights, uint tile, uint block, uint word, uint lane) {
-  return weights.at[tile + weight_word_index(kWeightBlock, TILE_ROWS, block, word, lane)];
+uint block_word(WordsIn weights, uint tile, uint block, uint word, RowAt row) {
+  return row_word(weights, tile + weight_word_index(kWeightBlock, TILE_ROWS, block, word, 0u), row);
 }
 
 // The 16-bit values of a block that has two (the first in the low half), or the only one of a block that has one, as a number.
-uint block_half_pair(WordsIn weights, uint tile, uint row_blocks, uint block, uint lane) {
-  return weights.at[tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, 2u * block, lane)];
+uint block_half_pair(WordsIn weights, uint tile, uint row_blocks, uint block, RowAt row) {
+  return row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, 2u * block, 0u), row);
 }
-float block_half(WordsIn weights, uint tile, uint row_blocks, uint block, uint lane) {
-  const vec2 pair = unpackHalf2x16(weights.at[tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, block, lane)]);
+float block_half(WordsIn weights, uint tile, uint row_blocks, uint block, RowAt row) {
+  const vec2 pair = unpackHalf2x16(row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, block, 0u), row));
   return (block & 1u) == 0u ? pair.x : pair.y;
 }

@@ -105,7 +105,9 @@ std::vector<VariantSet> variant_sets() {
   tall.few_tiles_per_lane = 3;
   tall.few_k_parts = 1;
   tall.few_max_columns = 2;
-  return {chosen, shared_rows, tall};
+  VariantSet together = chosen;
+  together.lanes_per_load = chosen.lanes;
+  return {chosen, shared_rows, tall, together};
 }
 
 /// Everything that tells one matmul case from another; indices into the lists above.

@@ -73,7 +73,13 @@ TEST_CASE("persistent_step: matmul_few and embed_rows of every weight type") {
     matmul.src = random_values(random, Values::exact, width);
     matmul.bias = random_values(random, Values::exact, 203);
     matmul.residual = random_values(random, Values::exact, 203);
-    check_case([&](TestDevice& device) { return run_matmul(device, matmul); }, 0);
+    VariantSet variants = test_devices().chosen;
+    for (const uint32_t lanes_per_load : {1u, variants.lanes}) {
+      CAPTURE(lanes_per_load);
+      variants.lanes_per_load = lanes_per_load;
+      const VariantScope scope(variants);
+      check_case([&](TestDevice& device) { return run_matmul(device, matmul); }, 0);
+    }
     EmbedCase embed{make_matrix(random, Values::exact, {info.type}, 37, width), plain_columns(1, 1), 1, 0.5f};
     embed.columns[0].token = 29;
     check_case([&](TestDevice& device) { return run_embed(device, embed); }, 0);

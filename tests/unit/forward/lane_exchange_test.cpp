@@ -1,4 +1,4 @@
-// Kernels that hand values round a subgroup give the bits of those that load them in every lane.
+// Kernels that hand values round a subgroup , or load for all its lanes at once, give the bits of those that load in every lane.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -25,9 +25,10 @@ struct Case {
   uint32_t column_tile;
 };
 
-std::vector<float> multiply(Device& device, const Case& c) {
+std::vector<float> multiply(Device& device, const Case& c, bool load_together = false) {
   std::mt19937 random(kSeed);
-  const VariantSet variants = choose_variants(device.limits());
+  VariantSet variants = choose_variants(device.limits());
+  if (load_together) variants.lanes_per_load = variants.lanes;
   conformance::Random weight_random(kSeed);
   const std::vector<std::byte> rows = conformance::random_weight_rows(weight_random, c.type, conformance::Values::ordinary, kRows, kWidth);
   std::vector<std::byte> packed(packed_bytes(variants.weight_layout, variants.tile_rows, c.type, kRows, kWidth));
@@ -55,7 +56,7 @@ std::vector<float> multiply(Device& device, const Case& c) {
 
 }  // namespace
 
-TEST_CASE("matmul: handing activations round a subgroup changes no bit") {
+TEST_CASE("matmul: neither handing activations round a subgroup nor loading for all lanes at once changes a bit") {
   test::VulkanFixture with;
   if (!with.device().limits().subgroup_broadcast || with.device().info().type != DeviceType::cpu) {
     MESSAGE("skipped: the device does not exchange values in a subgroup");
@@ -69,6 +70,8 @@ TEST_CASE("matmul: handing activations round a subgroup changes no bit") {
       const std::vector<float> a = multiply(with.device(), {info.type, columns, tile});
       const std::vector<float> b = multiply(without.device(), {info.type, columns, tile});
       CHECK(std::memcmp(a.data(), b.data(), 4 * a.size()) == 0);
+      const std::vector<float> together = multiply(with.device(), {info.type, columns, tile}, true);
+      CHECK(std::memcmp(together.data(), b.data(), 4 * b.size()) == 0);
       float largest = 0;
       for (const float value : a) largest = std::max(largest, std::abs(value));
       CHECK(largest > 0.1F);
