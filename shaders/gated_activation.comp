@@ -6,7 +6,6 @@
 // Out    args.dst f32 activation [width][column_count].
 // Grid   x, y: elements of a tile of columns; z: tiles. An invocation owns one element of dst.
 // Spec   workgroup, COLUMN_TILE, FUNCTION (GATE_SILU, GATE_GELU).
-// Both functions are x / (1 + exp(-t)): silu with t = x; gelu's tanh form with t = 2 sqrt(2 / pi) (x + 0.044715 x^3).
 // Bytes  gate_up and dst once.
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint COLUMN_TILE = 1;

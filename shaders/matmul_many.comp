@@ -1,12 +1,13 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// matmul_many: dst = W src (+ bias) (+ residual) for tiles of COLUMN_TILE columns (the many-token family).
+// matmul_many: dst = W src (+ bias) (+ residual), or the gated product of its rows (MatmulArgs.gate), for tiles of COLUMN_TILE columns (the many-token family).
 //
 // In     args.weights [rows][width] in lane tiles; args.src f32 activation [width][column_count]; args.bias f32 [dst_width] or 0;
 //        args.residual f32 activation [dst_width][column_count] or 0.
 // Out    args.dst f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows).
 // Grid   x, y: rows / (LANES * TILES_PER_LANE); z: column tiles. A workgroup owns TILES_PER_LANE times LANES rows and one tile of columns; an invocation
 //        owns every LANES-th of these rows, unpacks a weight once and uses it for all columns of the tile.
+// Gate   an invocation's tiles are pairs: LANES rows of gate, and the same rows of up. TILES_PER_LANE is even then.
 // Spec   workgroup = LANES * K_PARTS; LANES_PER_LOAD as in matmul_few; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4.
 // Sums   f32, one a row and column, elements in order (each part every K_PARTS-th group of weights), then parts in order. A column's sum does not
 //        depend on its place in the tile or on the other columns.
@@ -19,6 +20,8 @@ layout(constant_id = 4) const uint K_PARTS = 1;
 layout(constant_id = 5) const uint TILE_ROWS = 32;
 layout(constant_id = 6) const uint LANES_PER_LOAD = 1;
 #include "weight_type.glsl"
+#include "shaders/gate_function.glsl"
+#include "shaders/matmul_rows.glsl"
 
 layout(push_constant) uniform Push { MatmulArgs args; };
 
@@ -51,12 +54,36 @@ void add_product(float weight, vec4 x, inout vec4 sum) {
   sum = next;
 }
 
-void store(uint row, uint quad, vec4 sum) {
-  const uint at = (gl_WorkGroupID.z * args.dst_width + args.row_offset + row) * QUADS + quad;
+vec4 with_bias(uint row, vec4 sum) {
   precise vec4 value = sum;
   if (!is_null(args.bias)) value += vec4(FloatsIn(args.bias).at[args.row_offset + row]);
+  return value;
+}
+
+void store(uint row, uint quad, vec4 sum) {
+  const uint at = (gl_WorkGroupID.z * args.dst_width + args.row_offset + row) * QUADS + quad;
+  precise vec4 value = with_bias(row, sum);
   if (!is_null(args.residual)) value += Floats4In(args.residual).at[at];
   Floats4(args.dst).at[at] = value;
+}
+
+void store_gated(uint row, uint quad, vec4 gate, vec4 up) {
+  gate = with_bias(row, gate);
+  up = with_bias(args.dst_width + row, up);
+  vec4 value;
+  [[unroll]] for (uint i = 0u; i < 4u; ++i) value[i] = gated(args.gate - 1u, gate[i], up[i]);
+  Floats4(args.dst).at[(gl_WorkGroupID.z * args.dst_width + row) * QUADS + quad] = value;
+}
+
+// The sum of all parts' sums, in part 0.
+vec4 join_parts(uint part, uint lane, vec4 sum) {
+  if (K_PARTS == 1u) return sum;
+  barrier();
+  part_sums[part * LANES + lane] = sum;
+  barrier();
+  precise vec4 joined = part_sums[lane];
+  for (uint p = 1u; p < K_PARTS; ++p) joined += part_sums[p * LANES + lane];
+  return joined;
 }
 
 void main() {
@@ -70,9 +97,8 @@ void main() {
   const uint first_element = gl_WorkGroupID.z * args.width * COLUMN_TILE;
   const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
   const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
-  // Past the last tile the last one is computed again and not stored, so that no lane takes another path.
   uint tile[TILES_PER_LANE];
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_words);
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(first_row(first_tile + r, args.rows, args.gate), tile_words);
   vec4 sum[SUMS];
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
 
@@ -108,18 +134,21 @@ void main() {
     }
   }
 
+  if (args.gate != MATMUL_PLAIN) {
+    [[unroll]] for (uint r = 0u; r + 1u < TILES_PER_LANE; r += 2u) {
+      const uint row = (first_tile + r) / 2u * LANES + lane;
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+        const vec4 gate = join_parts(part, lane, sum[r * QUADS + q]);
+        const vec4 up = join_parts(part, lane, sum[(r + 1u) * QUADS + q]);
+        if (part == 0u && row < args.dst_width) store_gated(row, q, gate, up);
+      }
+    }
+    return;
+  }
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     const uint row = (first_tile + r) * LANES + lane;
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      vec4 total = sum[r * QUADS + q];
-      if (K_PARTS > 1u) {
-        barrier();
-        part_sums[part * LANES + lane] = total;
-        barrier();
-        precise vec4 joined = part_sums[lane];
-        for (uint p = 1u; p < K_PARTS; ++p) joined += part_sums[p * LANES + lane];
-        total = joined;
-      }
+      const vec4 total = join_parts(part, lane, sum[r * QUADS + q]);
       if (part == 0u && row < args.rows) store(row, q, total);
     }
   }

@@ -63,8 +63,7 @@ Result<Activation> record_layers(Recorder r, const Hyperparameters& hyper, const
     QUIRE_TRY(record_addition(r, w.attention_out, w.attention_out_bias, w.post_attention_norm, hyper.rms_epsilon, attended, x, normed, next));
 
     QUIRE_TRY(record_rms_norm(r, next, w.feed_forward_norm, hyper.rms_epsilon, normed));
-    QUIRE_TRY(record_matmul(r, w.gate_up, normed, gate_up, 0, w.gate_up_bias));
-    QUIRE_TRY(record_gated_activation(r, gate_up, hyper.gate_function, gated));
+    QUIRE_TRY(record_gated_matmul(r, w.gate_up, normed, hyper.gate_function, w.gate_up_bias, gate_up, gated));
     QUIRE_TRY(record_addition(r, w.down, w.down_bias, w.post_feed_forward_norm, hyper.rms_epsilon, gated, next, normed, x));
   }
   return x;

@@ -31,16 +31,40 @@ struct MatmulOperands {
   BufferSlice bias;
 };
 
+/// Columns that an invocation of matmul_few has, as evenly as they divide.
+uint32_t few_columns(const VariantSet& v, uint32_t column_count) { return ceil_div(column_count, ceil_div(column_count, v.few_max_columns)); }
+
+/// Tiles that an invocation has; with a gate pairs of them.
+uint32_t tiles_for(uint32_t tiles, uint32_t gate) { return gate == MATMUL_PLAIN ? tiles : std::max(tiles / 2 * 2, 2U); }
+
+uint32_t few_tiles(const VariantSet& v, uint32_t columns, uint32_t gate) {
+  // Accumulators of all columns and rows share the registers, but an activation should still serve a few rows.
+  return tiles_for(std::max(v.few_tiles_per_lane / columns, ceil_div(v.few_tiles_per_lane, 2U)), gate);
+}
+
+bool is_cooperative(const VariantSet& v, uint32_t column_tile) { return column_tile == MATMUL_COOPERATIVE_COLUMN_TILE && v.cooperative_shape.rows != 0; }
+
+/// Whether one dispatch can compute gate and up and join them: both are LANES rows in an invocation.
+bool can_gate(const VariantSet& v, const WeightMatrix& gate_up, const Activation& src) {
+  if (gate_up.parts.size() != 1 || gate_up.rows / 2 % v.lanes != 0) return false;
+  if (src.column_tile > 1) return !is_cooperative(v, src.column_tile);
+  const uint32_t columns = few_columns(v, src.column_count);
+  const uint32_t tiles = few_tiles(v, columns, MATMUL_GATED(GATE_SILU));
+  // Partial sums must fit what every device has, for the device is not known here.
+  return v.few_k_parts == 1 || sizeof(float) * v.lanes * v.few_k_parts * tiles * columns <= Limits{}.max_shared_bytes;
+}
+
 /// Many columns: a workgroup a tile of columns and a few weight tiles.
 Status record_matmul_many(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args,
                           uint32_t column_tile, Work work) {
   const VariantSet& v = r.variants;
-  const KernelVariant kernel{KernelId::matmul_many, part.type, {v.lanes * v.many_k_parts, v.lanes, column_tile, v.many_tiles_per_lane, v.many_k_parts, v.tile_rows, v.lanes_per_load}};
+  const uint32_t tiles_per_lane = tiles_for(v.many_tiles_per_lane, args.gate);
+  const KernelVariant kernel{KernelId::matmul_many, part.type, {v.lanes * v.many_k_parts, v.lanes, column_tile, tiles_per_lane, v.many_k_parts, v.tile_rows, v.lanes_per_load}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   const uint32_t column_tiles = args.column_count / column_tile;
   work.bytes += weights.size_bytes * column_tiles;
   return record(r, kernel, args, {weights, operands.src, operands.dst, operands.residual, operands.bias},
-                linear_grid(ceil_div(tiles, v.many_tiles_per_lane), column_tiles), work);
+                linear_grid(ceil_div(tiles, tiles_per_lane), column_tiles), work);
 }
 
 /// The same on cooperative matrices.
@@ -54,18 +78,37 @@ Status record_matmul_cooperative(Recorder r, const WeightPart& part, const Matmu
                 linear_grid(ceil_div(part.row_count, MATMUL_COOPERATIVE_ROWS), column_groups), work);
 }
 
-/// One to a few columns an invocation, as evenly as the columns divide. A column's result does not depend on how many share its invocation.
+/// One to a few columns an invocation. A column's result does not depend on how many share its invocation.
 Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args, Work work) {
   const VariantSet& v = r.variants;
   const uint32_t column_groups = ceil_div(args.column_count, v.few_max_columns);
-  const uint32_t columns = ceil_div(args.column_count, column_groups);
-  // Accumulators of all columns and rows share the registers, but an activation should still serve a few rows.
-  const uint32_t tiles_per_lane = std::max(v.few_tiles_per_lane / columns, ceil_div(v.few_tiles_per_lane, 2u));
+  const uint32_t columns = few_columns(v, args.column_count);
+  const uint32_t tiles_per_lane = few_tiles(v, columns, args.gate);
   const KernelVariant kernel{KernelId::matmul_few, part.type, {v.lanes * v.few_k_parts, v.lanes, columns, tiles_per_lane, v.few_k_parts, v.tile_rows, v.lanes_per_load}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   work.bytes += weights.size_bytes * column_groups;
   return record(r, kernel, args, {weights, operands.src, operands.dst, operands.residual, operands.bias},
                 linear_grid(ceil_div(tiles, tiles_per_lane), column_groups), work);
+}
+
+/// The kernel that suits the columns.
+Status record_product(Recorder r, const WeightPart& part, const MatmulOperands& operands, const MatmulArgs& args, uint32_t column_tile, Work work) {
+  QUIRE_ASSIGN(const BufferSlice weights, weight_slice(r, part, args.width));
+  if (is_cooperative(r.variants, column_tile)) return record_matmul_cooperative(r, part, operands, weights, args, work);
+  if (column_tile > 1) return record_matmul_many(r, part, operands, weights, args, column_tile, work);
+  return record_matmul_few(r, part, operands, weights, args, work);
+}
+
+/// What every product asks of its matrix, source and result.
+Result<MatmulOperands> product_operands(const WeightMatrix& weights, const Activation& src, const Activation& dst) {
+  QUIRE_TRY(check_weights(weights, "rows of the matrix"));
+  QUIRE_TRY(expect_equal(src.width, weights.width, "width of the matrix's source"));
+  QUIRE_TRY(expect_equal(dst.column_count, src.column_count, "column count of the product"));
+  QUIRE_TRY(expect_equal(dst.column_tile, src.column_tile, "column tile of the product"));
+  MatmulOperands operands;
+  QUIRE_ASSIGN(operands.src, activation_slice(src, "source of the product"));
+  QUIRE_ASSIGN(operands.dst, activation_slice(dst, "product"));
+  return operands;
 }
 
 /// Whole columns of a tile side by side, several invocations to each where the workgroup has room.
@@ -125,16 +168,10 @@ Status record_head_norm(Recorder r, const Activation& qkv, const AttentionShape&
 
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset, BufferSlice bias,
                      BufferSlice residual) {
-  QUIRE_TRY(check_weights(weights, "rows of the matrix"));
-  QUIRE_TRY(expect_equal(src.width, weights.width, "width of the matrix's source"));
-  QUIRE_TRY(expect_equal(dst.column_count, src.column_count, "column count of the product"));
-  QUIRE_TRY(expect_equal(dst.column_tile, src.column_tile, "column tile of the product"));
+  QUIRE_ASSIGN(MatmulOperands operands, product_operands(weights, src, dst));
   if (uint64_t{row_offset} + weights.rows > dst.width)
     return make_error(Code::invalid_argument, "rows %u to %llu do not fit a product of %u rows", row_offset,
                       static_cast<unsigned long long>(uint64_t{row_offset} + weights.rows), dst.width);
-  MatmulOperands operands;
-  QUIRE_ASSIGN(operands.src, activation_slice(src, "source of the product"));
-  QUIRE_ASSIGN(operands.dst, activation_slice(dst, "product"));
   if (residual) {
     QUIRE_ASSIGN(operands.residual, activation_slice({residual, dst.width, dst.column_count, dst.column_tile}, "residual"));
   }
@@ -142,19 +179,30 @@ Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& 
     QUIRE_ASSIGN(operands.bias, first_bytes(bias, uint64_t{4} * dst.width, "bias"));
   }
   for (const WeightPart& part : weights.parts) {
-    QUIRE_ASSIGN(const BufferSlice packed, weight_slice(r, part, weights.width));
     const MatmulArgs args{.weights = 0, .src = 0, .dst = 0, .residual = 0, .bias = 0, .rows = part.row_count, .width = weights.width,
-                          .column_count = src.column_count, .row_offset = row_offset + part.row_begin, .dst_width = dst.width};
+                          .column_count = src.column_count, .row_offset = row_offset + part.row_begin, .dst_width = dst.width, .gate = MATMUL_PLAIN};
     const uint64_t products = uint64_t{part.row_count} * src.column_count;
     const Work work{.bytes = operands.src.size_bytes + (residual ? 8 : 4) * products, .macs = products * weights.width};
-    if (src.column_tile == MATMUL_COOPERATIVE_COLUMN_TILE && r.variants.cooperative_shape.rows != 0)
-      QUIRE_TRY(record_matmul_cooperative(r, part, operands, packed, args, work));
-    else if (src.column_tile > 1)
-      QUIRE_TRY(record_matmul_many(r, part, operands, packed, args, src.column_tile, work));
-    else
-      QUIRE_TRY(record_matmul_few(r, part, operands, packed, args, work));
+    QUIRE_TRY(record_product(r, part, operands, args, src.column_tile, work));
   }
   return {};
+}
+
+Status record_gated_matmul(Recorder r, const WeightMatrix& gate_up, const Activation& src, GateFunction function, BufferSlice bias, const Activation& products,
+                           const Activation& dst) {
+  QUIRE_ASSIGN(MatmulOperands operands, product_operands(gate_up, src, dst));
+  QUIRE_TRY(expect_equal(gate_up.rows, uint64_t{2} * dst.width, "rows of gate and up"));
+  if (!can_gate(r.variants, gate_up, src)) {
+    QUIRE_TRY(record_matmul(r, gate_up, src, products, 0, bias));
+    return record_gated_activation(r, products, function, dst);
+  }
+  if (bias) {
+    QUIRE_ASSIGN(operands.bias, first_bytes(bias, uint64_t{4} * gate_up.rows, "bias"));
+  }
+  const MatmulArgs args{.weights = 0, .src = 0, .dst = 0, .residual = 0, .bias = 0, .rows = gate_up.rows, .width = gate_up.width,
+                        .column_count = src.column_count, .row_offset = 0, .dst_width = dst.width, .gate = MATMUL_GATED(static_cast<uint32_t>(function))};
+  const Work work{.bytes = operands.src.size_bytes + operands.dst.size_bytes, .macs = uint64_t{gate_up.rows} * src.column_count * gate_up.width};
+  return record_product(r, gate_up.parts[0], operands, args, src.column_tile, work);
 }
 
 Status record_gated_activation(Recorder r, const Activation& gate_up, GateFunction function, const Activation& dst) {

@@ -68,6 +68,11 @@ Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, fl
 /// `bias` (f32 [dst.width]) and `residual` may be empty. dst rows [row_offset, row_offset + W.rows) are written.
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset = 0,
                      BufferSlice bias = {}, BufferSlice residual = {});
+/// dst[i, n] = function(gate[i, n] (+ bias[i])) * (up[i, n] (+ bias[F + i])) with F = dst.width; gate_up: [2 F][src.width], rows of gate, then of up. One
+/// dispatch where that is possible, then `products` is not touched; else record_matmul into `products` ([2 F][column_count]) and record_gated_activation.
+/// The results' bits are the same. `bias` (f32 [2 F]) may be empty.
+Status record_gated_matmul(Recorder r, const WeightMatrix& gate_up, const Activation& src, GateFunction function, BufferSlice bias, const Activation& products,
+                           const Activation& dst);
 /// Norms every head of Q and of K in place. Weights: f32 [k_dim].
 Status record_head_norm(Recorder r, const Activation& qkv, const AttentionShape& shape, BufferSlice query_weight, BufferSlice key_weight, float epsilon);
 /// rope: f32 [column_count][rope_dim / 2][2] (cos, sin).

@@ -1,5 +1,7 @@
 // The body of matmul_few (matmul_few.comp says what it computes).
 #include "shaders/common.glsl"
+#include "shaders/gate_function.glsl"
+#include "shaders/matmul_rows.glsl"
 #define args matmul_few_args
 
 #ifndef QUIRE_MATMUL_FEW_GLSL
@@ -17,12 +19,23 @@ uint row_blocks;
 uint tile[TILES_PER_LANE];  // where lane 0's row of each LANES rows starts
 uint column[COLUMNS];
 
-void store(uint row, uint column, float sum) {
-  const uint at = column * args.dst_width + args.row_offset + row;
+float with_bias(uint row, float sum) {
   precise float value = sum;
   if (!is_null(args.bias)) value += FloatsIn(args.bias).at[args.row_offset + row];
+  return value;
+}
+
+void store(uint row, uint column, float sum) {
+  const uint at = column * args.dst_width + args.row_offset + row;
+  precise float value = with_bias(row, sum);
   if (!is_null(args.residual)) value += FloatsIn(args.residual).at[at];
   Floats(args.dst).at[at] = value;
+}
+
+// Nothing past the last row or column.
+void store_gated(uint row, uint column, float gate, float up) {
+  if (row >= args.dst_width || column >= args.column_count) return;
+  Floats(args.dst).at[column * args.dst_width + row] = gated(args.gate - 1u, with_bias(row, gate), with_bias(args.dst_width + row, up));
 }
 
 #endif
@@ -133,8 +146,8 @@ void matmul_few_body(uint workgroup, uint column_group) {
   matrix = WordsIn(args.weights);
   row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
   const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
-  // Past the last tile or column the last one is computed again and not stored, so that no lane takes another path.
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(min(first_tile + r, tile_count - 1u) * LANES, tile_words);
+  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(first_row(first_tile + r, args.rows, args.gate), tile_words);
+  // Past the last column, too, the last one is computed again and not stored.
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) column[c] = min(first_column + c, args.column_count - 1u);
   float sum[ROW_SUMS];
   [[unroll]] for (uint i = 0u; i < ROW_SUMS; ++i) sum[i] = 0.0;
@@ -156,6 +169,12 @@ void matmul_few_body(uint workgroup, uint column_group) {
       for (uint p = 1u; p < K_PARTS; ++p) total += part_sums[(p * ROW_SUMS + i) * LANES + lane];
       sum[i] = total;
     }
+  }
+  if (args.gate != MATMUL_PLAIN) {
+    [[unroll]] for (uint r = 0u; r + 1u < TILES_PER_LANE; r += 2u)
+      [[unroll]] for (uint c = 0u; c < COLUMNS; ++c)
+        store_gated((first_tile + r) / 2u * LANES + lane, first_column + c, sum[r * COLUMNS + c], sum[(r + 1u) * COLUMNS + c]);
+    return;
   }
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     const uint row = (first_tile + r) * LANES + lane;

@@ -76,19 +76,30 @@ struct HeadNormArgs {
   float epsilon;
 };
 
+/* What a feed-forward applies to its gate: silu(x) = x / (1 + exp(-x)), or gelu in its tanh form (Hendrycks & Gimpel 2016),
+ * x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))). */
+#define GATE_SILU 0u
+#define GATE_GELU 1u
+
 /* matmul_many, matmul_cooperative, matmul_few: dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
- * dst and residual are [dst_width]-wide, so that several matrices (Q, K, V; gate, up) fill one activation. */
+ * dst and residual are [dst_width]-wide, so that several matrices (Q, K, V; gate, up) fill one activation.
+ * With a gate (matmul_many, matmul_few) the matrix has dst_width rows of gate and then as many of up, and what gated_activation would make of their
+ * products is stored: dst[i, n] = f(gate[i, n] (+ bias[i])) * (up[i, n] (+ bias[dst_width + i])). There is no residual then, row_offset is 0, and
+ * dst_width is a multiple of LANES. It is no specialization constant, for a persistent step runs products of both kinds with one specialization. */
+#define MATMUL_PLAIN 0u
+#define MATMUL_GATED(function) ((function) + 1u)
 struct MatmulArgs {
   ADDRESS weights;   /* in: [rows][width], the device's weight layout */
   ADDRESS src;       /* in: f32 activation [width][column_count] */
   ADDRESS dst;       /* out: f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows) written */
   ADDRESS residual;  /* in, optional (0): like dst */
-  ADDRESS bias;      /* in, optional (0): f32 [dst_width] */
+  ADDRESS bias;      /* in, optional (0): f32 [dst_width]; with a gate [rows] */
   uint32 rows;
   uint32 width;
   uint32 column_count;
   uint32 row_offset;
   uint32 dst_width;
+  uint32 gate;       /* MATMUL_PLAIN, or MATMUL_GATED(GATE_...); matmul_cooperative: MATMUL_PLAIN */
 };
 /* What a workgroup of matmul_cooperative owns: rows, and tiles of this many columns. */
 #define MATMUL_COOPERATIVE_ROWS 64u
@@ -155,11 +166,6 @@ struct AttendMergeArgs {
   uint32 column_count;
   uint32 split_count;
 };
-
-/* What gated_activation applies to the gate: silu(x) = x / (1 + exp(-x)), or gelu in its tanh form (Hendrycks & Gimpel 2016),
- * x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))). */
-#define GATE_SILU 0u
-#define GATE_GELU 1u
 
 /* gated_activation: dst[i, n] = f(gate[i, n]) * up[i, n], with f the specialization constant. (Shazeer 2020) */
 struct GatedActivationArgs {

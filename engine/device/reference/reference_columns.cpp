@@ -68,19 +68,22 @@ void head_norm(const HeadNormArgs& args, const KernelVariant& kernel) {
     }
 }
 
+double gate_function(uint32_t function, double x) {
+  // GELU's 1 + tanh(t) is 2 / (1 + exp(-2 t)), without the cancellation.
+  const double slope = function == GATE_GELU ? 2 * std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x) : x;
+  return x / (1 + std::exp(-slope));
+}
+
 void gated_activation(const GatedActivationArgs& args, const KernelVariant& kernel) {
   const uint32_t column_tile = spec_value(kernel, "column_tile");
-  const bool gelu = spec_value(kernel, "function") == GATE_GELU;
+  const uint32_t function = spec_value(kernel, "function");
   const auto* gate_up = host_pointer<const float>(args.gate_up);
   auto* dst = host_pointer<float>(args.dst);
   for (uint32_t n = 0; n < args.column_count; ++n)
     for (uint32_t i = 0; i < args.width; ++i) {
       const double x = gate_up[activation_index(i, n, 2 * args.width, column_tile)];
       const double up = gate_up[activation_index(args.width + i, n, 2 * args.width, column_tile)];
-      // GELU's 1 + tanh(t) is 2 / (1 + exp(-2 t)), without the cancellation.
-      const double slope = gelu ? 2 * std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x) : x;
-      const double gate = x / (1 + std::exp(-slope));
-      dst[activation_index(i, n, args.width, column_tile)] = static_cast<float>(gate * up);
+      dst[activation_index(i, n, args.width, column_tile)] = static_cast<float>(gate_function(function, x) * up);
     }
 }
 

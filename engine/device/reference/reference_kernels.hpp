@@ -34,6 +34,9 @@ void sample(const SampleArgs& args, const KernelVariant& kernel);
 /// The operations one after the other: nothing waits, nothing is abandoned.
 void persistent_step(const PersistentStepArgs& args, const KernelVariant& kernel);
 
+/// GATE_SILU or GATE_GELU.
+double gate_function(uint32_t function, double x);
+
 /// A specialization constant by its name in the manifest. Requires: the kernel has it.
 uint32_t spec_value(const KernelVariant& kernel, std::string_view name);
 

@@ -1,4 +1,4 @@
-// matmul_many, matmul_cooperative and matmul_few: one sum, two shapes of activations.
+// matmul_many, matmul_cooperative and matmul_few: one sum, two shapes of activations, with and without a gate.
 #include <vector>
 
 #include "engine/device/reference/reference_kernels.hpp"
@@ -7,7 +7,41 @@
 namespace quire::reference {
 namespace {
 
+/// The product of one row of weights with column n.
+double dot(const std::vector<float>& row, const float* src, uint32_t n, uint32_t column_tile) {
+  const auto width = static_cast<uint32_t>(row.size());
+  double sum = 0;
+  for (uint32_t k = 0; k < width; ++k) sum += static_cast<double>(row[k]) * static_cast<double>(src[activation_index(k, n, width, column_tile)]);
+  return sum;
+}
+
+/// Rows of gate, then as many of up.
+void gated_matmul(const MatmulArgs& args, WeightType type, uint32_t column_tile) {
+  const uint64_t row_bytes = weight_row_bytes(type, args.width);
+  const auto* weights = host_pointer<const std::byte>(args.weights);
+  const auto* src = host_pointer<const float>(args.src);
+  const auto* bias = host_pointer<const float>(args.bias);
+  auto* dst = host_pointer<float>(args.dst);
+  const uint32_t count = args.rows / 2;
+  const uint32_t function = args.gate == MATMUL_GATED(GATE_GELU) ? GATE_GELU : GATE_SILU;
+  std::vector<float> gate_row(args.width), up_row(args.width);
+  for (uint32_t i = 0; i < count; ++i) {
+    unpack_weight_row(type, weights + i * row_bytes, gate_row);
+    unpack_weight_row(type, weights + (uint64_t{count} + i) * row_bytes, up_row);
+    for (uint32_t n = 0; n < args.column_count; ++n) {
+      double gate = dot(gate_row, src, n, column_tile);
+      double up = dot(up_row, src, n, column_tile);
+      if (bias) {
+        gate += static_cast<double>(bias[i]);
+        up += static_cast<double>(bias[count + i]);
+      }
+      dst[activation_index(i, n, args.dst_width, column_tile)] = static_cast<float>(gate_function(function, gate) * up);
+    }
+  }
+}
+
 void matmul(const MatmulArgs& args, WeightType type, uint32_t column_tile) {
+  if (args.gate != MATMUL_PLAIN) return gated_matmul(args, type, column_tile);
   const uint64_t row_bytes = weight_row_bytes(type, args.width);
   const auto* weights = host_pointer<const std::byte>(args.weights);
   const auto* src = host_pointer<const float>(args.src);
@@ -19,9 +53,7 @@ void matmul(const MatmulArgs& args, WeightType type, uint32_t column_tile) {
     unpack_weight_row(type, weights + r * row_bytes, row);
     const uint32_t out_row = args.row_offset + r;
     for (uint32_t n = 0; n < args.column_count; ++n) {
-      double sum = 0;
-      for (uint32_t k = 0; k < args.width; ++k)
-        sum += static_cast<double>(row[k]) * static_cast<double>(src[activation_index(k, n, args.width, column_tile)]);
+      double sum = dot(row, src, n, column_tile);
       const uint32_t i = activation_index(out_row, n, args.dst_width, column_tile);
       if (bias) sum += static_cast<double>(bias[out_row]);
       if (residual) sum += static_cast<double>(residual[i]);
