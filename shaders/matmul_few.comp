@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// matmul_few: dst = W src (+ bias) (+ residual), or the gated product of its rows (MatmulArgs.gate), for one to COLUMNS columns at a time (the one-token family).
+// matmul_few: dst = W src (+ bias) (+ residual), or the gated product of its rows (MatmulArgs.gate), for one to COLUMNS columns at a time (the
+// one-token family).
 //
 // In     args.weights [rows][width] in lane tiles; args.src f32 [column_count][width]; args.bias f32 [dst_width] or 0;
 //        args.residual f32 [column_count][dst_width] or 0.

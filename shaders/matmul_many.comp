@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// matmul_many: dst = W src (+ bias) (+ residual), or the gated product of its rows (MatmulArgs.gate), for tiles of COLUMN_TILE columns (the many-token family).
+// matmul_many: dst = W src (+ bias) (+ residual), or the gated product of its rows (MatmulArgs.gate), for tiles of COLUMN_TILE columns (the many-token
+// family).
 //
 // In     args.weights [rows][width] in lane tiles; args.src f32 activation [width][column_count]; args.bias f32 [dst_width] or 0;
 //        args.residual f32 activation [dst_width][column_count] or 0.

@@ -86,6 +86,21 @@ TEST_CASE("persistent_step: matmul_few and embed_rows of every weight type") {
   }
 }
 
+TEST_CASE("persistent_step: a gated product in one dispatch and in two") {
+  Random random(0x9a7e);
+  GatedMatmulCase gated;
+  gated.matrix = make_matrix(random, Values::ordinary, {WeightType::q4_1}, 2 * 13 * test_devices().chosen.lanes, 352);
+  gated.columns = plain_columns(1, 1);
+  gated.src = random_values(random, Values::ordinary, 352);
+  for (float& x : gated.src) x *= 0.05f;
+  gated.bias = random_values(random, Values::ordinary, gated.matrix.rows);
+  for (const GateFunction function : {GateFunction::silu, GateFunction::gelu})
+    for (const GateSteps steps : {GateSteps::one, GateSteps::two}) {
+      gated.function = function;
+      check_case([&](TestDevice& device) { return run_gated_matmul(device, gated, steps); }, 1e-4);
+    }
+}
+
 TEST_CASE("persistent_step: norms, gated_activation and gather_columns of one and of several columns") {
   Random random(0x0e1e);
   for (const uint32_t columns : {1u, 3u}) {

@@ -19,6 +19,27 @@ Outcome run_matmul(TestDevice& device, const MatmulCase& c) {
   });
 }
 
+Outcome run_gated_matmul(TestDevice& device, const GatedMatmulCase& c, GateSteps steps) {
+  CaseMemory memory(device);
+  const PlacedMatrix matrix(memory, c.matrix);
+  const Region src = memory.add(bytes_of(c.src));
+  const Region bias = memory.add(bytes_of(c.bias));
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  const uint64_t product_bytes = Activation::bytes(c.matrix.rows, column_count);
+  const std::vector<float> untouched(product_bytes / sizeof(float), kPoisonFloat);
+  const Region products = steps == GateSteps::one ? memory.add(bytes_of(untouched)) : memory.add_output(product_bytes);
+  const Region dst = memory.add_output(product_bytes / 2);
+  memory.place();
+  return run_case(memory, dst, [&](Recorder r) -> Status {
+    const Activation in{memory.slice(src), c.matrix.width, column_count, c.column_tile};
+    const Activation between{memory.slice(products), c.matrix.rows, column_count, c.column_tile};
+    const Activation out{memory.slice(dst), c.matrix.rows / 2, column_count, c.column_tile};
+    if (steps != GateSteps::two) return record_gated_matmul(r, matrix.weights(), in, c.function, memory.slice(bias), between, out);
+    QUIRE_TRY(record_matmul(r, matrix.weights(), in, between, 0, memory.slice(bias)));
+    return record_gated_activation(r, between, c.function, out);
+  });
+}
+
 Outcome run_embed(TestDevice& device, const EmbedCase& c) {
   CaseMemory memory(device);
   const PlacedMatrix table(memory, c.table);

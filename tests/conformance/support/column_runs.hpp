@@ -22,6 +22,21 @@ struct MatmulCase {
 };
 Outcome run_matmul(TestDevice& device, const MatmulCase& c);
 
+enum class GateSteps : uint8_t {
+  one,     ///< record_gated_matmul, which may not touch its memory for products
+  two,     ///< record_matmul and record_gated_activation
+  either,  ///< record_gated_matmul
+};
+struct GatedMatmulCase {
+  TestMatrix matrix;  ///< rows of gate, then as many of up
+  GateFunction function = GateFunction::silu;
+  std::vector<ColumnInfo> columns;
+  uint32_t column_tile = 1;
+  std::vector<float> src;
+  std::vector<float> bias;  ///< empty, or [matrix.rows]
+};
+Outcome run_gated_matmul(TestDevice& device, const GatedMatmulCase& c, GateSteps steps);
+
 struct EmbedCase {
   TestMatrix table;
   std::vector<ColumnInfo> columns;

@@ -39,6 +39,25 @@ TEST_CASE("kernels: a matrix whose width is not its source's is refused, and not
   CHECK(r.encoder.commands().size() == 1);
 }
 
+TEST_CASE("kernels: gate and up of one type and whole tiles are one dispatch, others two, and wrong shapes none") {
+  NullRecording r;
+  const uint32_t lanes = r.variants.lanes;
+  const auto commands = [&](const std::vector<WeightType>& types, uint32_t rows, uint32_t width, uint32_t dst_rows) {
+    WeightMatrix weights{2 * rows, width, {}};
+    const auto part_rows = static_cast<uint32_t>(2 * rows / types.size());
+    for (const WeightType type : types) weights.parts.push_back({type, r.buffer.slice(), static_cast<uint32_t>(weights.parts.size()) * part_rows, part_rows});
+    const size_t before = r.encoder.commands().size();
+    const Status status = record_gated_matmul(r.recorder, weights, r.activation(64, 1), GateFunction::silu, {}, r.activation(2 * rows, 1), r.activation(dst_rows, 1));
+    CHECK(status.ok() == (r.encoder.commands().size() > before));
+    return r.encoder.commands().size() - before;
+  };
+  CHECK(commands({WeightType::q4_1}, 3 * lanes, 64, 3 * lanes) == 1);
+  CHECK(commands({WeightType::q4_1}, 3 * lanes + 1, 64, 3 * lanes + 1) == 2);
+  CHECK(commands({WeightType::q4_1, WeightType::q8_0}, lanes, 64, lanes) == 3);
+  CHECK(commands({WeightType::q4_1}, lanes, 96, lanes) == 0);
+  CHECK(commands({WeightType::q4_1}, lanes, 64, 2 * lanes) == 0);
+}
+
 TEST_CASE("kernels: weights that are too short for their rows are refused") {
   NullRecording r;
   const uint64_t bytes = packed_bytes(r.variants.weight_layout, r.variants.tile_rows, WeightType::q8_0, 16, 64);
