@@ -9,14 +9,18 @@
 //        heads that share a K/V head (fewer in the last pass). First an invocation owns whole keys, then pairs of dimensions.
 // Spec   workgroup; SPLIT_SLOTS; GROUP_HEADS, query heads served by one reading of K and V; LANE_KEYS and LANE_PAIRS, keys and pairs of dimensions
 //        that an invocation works on at once, so that a query or a weight loaded once serves several.
+//        PAGE_LANES: 1, or with SUBGROUP_BROADCAST workgroup = LANES, all lanes of a subgroup: then loads bring the rows or words of all of them. It must
+//        divide SPLIT_SLOTS, the slots of a page, v_dim / 2 and PAGE_GROUP / 2.
 // Sums   f32. A score: pairs of eight elements in order; the weights' sum: an invocation's keys in order, then invocations in order; a dimension's sum:
 //        slots in order. All are functions of the slot's index, the shape and the specialization.
 // Bytes  K and V of the split once a pass; shared memory 4 * GROUP_HEADS * (SPLIT_SLOTS + 2 * workgroup).
-#include "shaders/page_rows.glsl"
+#include "shaders/common.glsl"
 layout(constant_id = 1) const uint SPLIT_SLOTS = 128;
 layout(constant_id = 2) const uint GROUP_HEADS = 1;
 layout(constant_id = 3) const uint LANE_KEYS = 1;
 layout(constant_id = 4) const uint LANE_PAIRS = 1;
+layout(constant_id = 5) const uint LANES = 1;
+layout(constant_id = 6) const uint PAGE_LANES = 1;
 layout(push_constant) uniform Push { AttendDecodeArgs attend_decode_args; };
 #include "shaders/bodies/attend_decode.glsl"
 

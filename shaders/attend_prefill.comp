@@ -75,7 +75,7 @@ void attend_block(KeyBlock keys, uint key_count, uint kv_head, inout Query query
   const PageShape shape = args.page;
   float score[KEYS];
   [[unroll]] for (uint j = 0u; j < KEYS; ++j) score[j] = 0.0;
-  PageRows k = k_rows(keys.entry, shape, args.layer, kv_head);
+  const PageRows k = k_rows(keys.entry, shape, args.layer, kv_head);
   // A format named by a constant lets the compiler keep the choice out of the loops.
   if (k.format == PAGE_FORMAT_F32)
     add_scores(k, PAGE_FORMAT_F32, keys.slots, query.q_at, score);
@@ -102,7 +102,7 @@ void attend_block(KeyBlock keys, uint key_count, uint kv_head, inout Query query
   query.maximum = maximum;
   query.weight = weight;
 
-  PageRows v = v_rows(keys.entry, shape, args.layer, kv_head);
+  const PageRows v = v_rows(keys.entry, shape, args.layer, kv_head);
   if (v.format == PAGE_FORMAT_F32)
     add_values(v, PAGE_FORMAT_F32, keys.slots, query.dst_at, keep, score);
   else if (v.format == PAGE_FORMAT_Q8)
@@ -142,10 +142,10 @@ void main() {
   for (uint d = 0u; d < shape.v_dim; ++d) Floats(args.dst).at[query.dst_at + d * COLUMN_TILE] = 0.0;
   if (sequence_index == PADDING_COLUMN) return;
 
-  SequenceInfo sequence = SequenceInfos(args.sequences).at[sequence_index];
+  const SequenceInfo sequence = SequenceInfos(args.sequences).at[sequence_index];
   const uint end_page = min(last / shape.tokens + 1u, sequence.page_count);
   for (uint page = first / shape.tokens; page < end_page; ++page) {
-    PageEntry entry = PageEntries(sequence.table).at[page];
+    const PageEntry entry = PageEntries(sequence.table).at[page];
     if (is_null(entry.page)) continue;
     const uint page_slot = page * shape.tokens;
     const uint low = max(first, page_slot) - page_slot;

@@ -1,4 +1,4 @@
-// What every kernel needs: buffer references (so no 64-bit integers), the shared argument structs, and linear grids.
+// What every kernel needs: buffer references (addresses are uvec2, so no 64-bit integers), the shared argument structs, and linear grids.
 // Include after `#extension GL_GOOGLE_include_directive`.
 #ifndef QUIRE_COMMON_GLSL
 #define QUIRE_COMMON_GLSL
@@ -33,7 +33,14 @@ layout(buffer_reference, std430, buffer_reference_align = 4) MEMORY readonly buf
 layout(buffer_reference, std430, buffer_reference_align = 8) MEMORY readonly buffer SequenceInfos { SequenceInfo at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) MEMORY readonly buffer PageEntries { PageEntry at[]; };
 
-bool is_null(Address address) { return uvec2(address) == uvec2(0u); }
+// The address `bytes` further. From one that all lanes share and constant indices behind it, a processor's compiler makes one vector load of neighbours.
+uvec2 address_after(uvec2 address, uint bytes) {
+  uint carry;
+  const uint low = uaddCarry(address.x, bytes, carry);
+  return uvec2(low, address.y + carry);
+}
+
+bool is_null(uvec2 address) { return address.x == 0u && address.y == 0u; }
 
 // A grid longer than one dimension may be lies in x and y; the host rounds it up, so kernels compare with their own count.
 uint linear_workgroup() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x; }

@@ -13,7 +13,7 @@ vec4 signed_bytes(uint word) { return vec4(ivec4(int(word) << 24, int(word) << 1
 
 // The rows of one head of K or of V in a page, by slot: byte offsets from the page's start of slot 0's codes and scales, and how far rows are apart.
 struct PageRows {
-  Address page;
+  uvec2 page;
   uint format;
   uint codes;
   uint scales;
@@ -66,6 +66,26 @@ vec2 load2(PageRows rows, uint format, uint slot, uint pair) {
   }
   return unpackHalf2x16(WordsIn(rows.page).at[codes / 4u + pair]);
 }
+
+#ifdef SUBGROUP_BROADCAST
+// Elements 2 * (pair + lane) and 2 * (pair + lane) + 1 of a row that all lanes share. Requires: pair is a multiple of LANES, LANES divides PAGE_GROUP / 2.
+vec2 load2_of_lanes(PageRows rows, uint format, uint slot, uint pair) {
+  const uvec2 row = address_after(rows.page, rows.codes + slot * rows.row_code_bytes + pair * (format == PAGE_FORMAT_F32 ? 8u : format == PAGE_FORMAT_Q8 ? 2u : 4u));
+  uvec2 words = uvec2(0u);
+  [[unroll]] for (uint lane = 0u; lane < LANES; ++lane) {
+    const bvec2 own = bvec2(gl_SubgroupInvocationID == lane);
+    uvec2 of_lane = uvec2(0u);
+    if (format == PAGE_FORMAT_F32) of_lane = Words2In(row).at[lane];
+    else if (format == PAGE_FORMAT_Q8) of_lane.x = uint(HalvesIn(row).at[lane]);
+    else of_lane.x = WordsIn(row).at[lane];
+    words = mix(words, of_lane, own);
+  }
+  if (format == PAGE_FORMAT_F32) return uintBitsToFloat(words);
+  if (format == PAGE_FORMAT_Q8)
+    return load_scale(rows, slot, pair / (PAGE_GROUP / 2u)) * vec2(ivec2(int(words.x) << 24, int(words.x) << 16) >> 24);
+  return unpackHalf2x16(words.x);
+}
+#endif
 
 // The f16 nearest to x, ties to even, as IEEE 754 converts; packHalf2x16 may round another way. Numbers beyond the range become the largest f16:
 // an infinity in a page would turn the sums of every query that gives it weight 0 into NaN.

@@ -83,7 +83,7 @@ constexpr AddressField kPersistentStep[] = {REQUIRED(PersistentStepArgs, operati
 
 // Specialization constants by name. `workgroup` is local_size_x; `lanes` is how many rows lie side by side, one a lane; `tile_rows` is the height of a weight tile; `column_tile` is the
 // tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
-// `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `lanes_per_load` the lanes whose words one load brings, 1 or `lanes`; `split_slots` the slots of one attention split; `group_heads` how many
+// `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `lanes_per_load` the lanes whose words one load brings, 1 or `lanes`, `page_lanes` the same of pages; `split_slots` the slots of one attention split; `group_heads` how many
 // query heads of a K/V head one reading of K and V serves; `matrix_rows` and `matrix_depth` the shape of a cooperative matrix of weights, `matrix_depth` and
 // `matrix_columns` of one of activations, and `subgroup` the lanes that share one; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `function` is GATE_SILU or GATE_GELU.
 constexpr std::string_view kSpecEmbed[] = {"workgroup", "tile_rows", "column_tile"};
@@ -93,11 +93,11 @@ constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles
 constexpr std::string_view kSpecCooperative[] = {"workgroup", "subgroup", "matrix_rows", "matrix_columns", "matrix_depth", "tile_rows"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecGated[] = {"workgroup", "column_tile", "function"};
-constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs"};
+constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs", "lanes", "page_lanes"};
 constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots"};
 constexpr std::string_view kSpecPlain[] = {"workgroup"};
 constexpr std::string_view kSpecPersistent[] = {"workgroup", "lanes", "tiles_per_lane", "tile_rows", "norm_workgroup", "split_slots", "group_heads", "lane_keys",
-                                                "lane_pairs", "function", "weight_types", "kernels", "lanes_per_load"};
+                                                "lane_pairs", "function", "weight_types", "kernels", "lanes_per_load", "page_lanes"};
 
 constexpr KernelInfo kKernels[] = {
     {KernelId::embed_rows, "embed_rows", sizeof(EmbedRowsArgs), kEmbedRows, kSpecEmbed, kWeightTypes},

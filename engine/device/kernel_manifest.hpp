@@ -61,7 +61,7 @@ struct AddressField {
 };
 
 inline constexpr uint32_t kMaxAddressFields = 6;
-inline constexpr uint32_t kMaxSpecConstants = 13;
+inline constexpr uint32_t kMaxSpecConstants = 14;
 
 struct KernelInfo {
   KernelId id{};

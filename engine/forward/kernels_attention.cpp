@@ -41,6 +41,14 @@ Status check_heads(const Activation& activation, uint32_t heads, uint32_t dim, c
   return expect_equal(activation.width, uint64_t{heads} * dim, what);
 }
 
+/// Lanes whose rows one load of attend_decode brings: all, where what they read are neighbours.
+uint32_t page_lanes(const VariantSet& v, const PageShape& page) {
+  const uint32_t lanes = v.lanes_per_load;
+  const bool fits = lanes == v.attend_decode_workgroup && v.split_slots % lanes == 0 && page.tokens % lanes == 0 && page.v_dim / 2 % lanes == 0 &&
+                    PAGE_GROUP / 2 % lanes == 0;
+  return fits ? lanes : 1;
+}
+
 }  // namespace
 
 Status record_rope_page_write(Recorder r, const Activation& qkv, BufferSlice rope, uint32_t rope_dim, RopeOrder order, const AttentionShape& shape,
@@ -117,7 +125,7 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, kMaxLaneKeys);
   const uint32_t lane_pairs = std::clamp(shape.page.v_dim / 2 / workgroup, 1u, kMaxLanePairs);
   const KernelVariant kernel{KernelId::attend_decode, WeightType::none,
-                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs}};
+                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, page_lanes(r.variants, shape.page)}};
   return record(r, kernel, args, {in, slices.columns, slices.sequences, out}, {split_count, shape.page.kv_heads * passes, q.column_count}, work,
                 page_accesses(tables, AccessMode::read));
 }

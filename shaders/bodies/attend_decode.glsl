@@ -3,45 +3,101 @@
 #define args attend_decode_args
 
 const uint SCORES = GROUP_HEADS * LANE_KEYS;
+const uint LANE_ROWS = LANE_KEYS * LANES;
 const uint SUMS = GROUP_HEADS * LANE_PAIRS;
 const float kUnseen = -3.0e38;
 shared float weights[SPLIT_SLOTS * GROUP_HEADS];  // [slot][head]: scores, then exp(score - m)
 shared float invocation_maximum[gl_WorkGroupSize.x * GROUP_HEADS];
 shared float invocation_weight[gl_WorkGroupSize.x * GROUP_HEADS];
 
-// A key that an invocation scores.
+// A key that an invocation scores. With PAGE_LANES > 1 the lanes' keys are neighbours in one page: `rows` and `slot`, of lane 0, are the same in all.
 struct Key {
   PageRows rows;
-  uint slot;    // within the page
-  bool valid;   // there is one
+  uint slot;     // within the page
+  bool present;  // there is a page
+  bool valid;    // it has the key
 };
 
-Key find_key(PageEntries table, uint slot, uint begin, uint end, uint kv_head) {
+// Of slot `first` + lane.
+Key find_key(uvec2 table, uint first, uint begin, uint end, uint kv_head) {
+  const uint lane = gl_LocalInvocationID.x;
+  const uint slot = PAGE_LANES > 1u ? first : first + lane;
+  const bool inside = PAGE_LANES > 1u ? first + PAGE_LANES > begin && first < end : slot >= begin && slot < end;
   Key key;
-  key.valid = slot >= begin && slot < end;
-  PageEntry entry = table.at[(key.valid ? slot : begin) / args.page.tokens];
-  key.valid = key.valid && !is_null(entry.page);
+  const PageEntry entry = PageEntries(table).at[(inside ? slot : begin) / args.page.tokens];
+  key.present = inside && !is_null(entry.page);
+  key.valid = key.present && first + lane >= begin && first + lane < end;
   key.rows = k_rows(entry, args.page, args.layer, kv_head);
   key.slot = slot % args.page.tokens;
   return key;
 }
 
+#ifdef SUBGROUP_BROADCAST
+// As load8, of the lanes' slots of key j: row[j * LANES + i] is the address of the codes of lane i's, scale[...] that of its scales.
+void load8_of_lanes(const uvec2 row[LANE_ROWS], const uvec2 scale[LANE_ROWS], uint j, uint format, uint eighth, out vec4 low, out vec4 high) {
+  uvec4 words = uvec4(0u);
+  uvec4 more = uvec4(0u);
+  [[unroll]] for (uint lane = 0u; lane < LANES; ++lane) {
+    const bvec4 own = bvec4(gl_SubgroupInvocationID == lane);
+    if (format == PAGE_FORMAT_F32) {
+      const uvec4 first = Words4In(row[j * LANES + lane]).at[2u * eighth];
+      const uvec4 second = Words4In(row[j * LANES + lane]).at[2u * eighth + 1u];
+      words = mix(words, first, own);
+      more = mix(more, second, own);
+    } else if (format == PAGE_FORMAT_Q8) {
+      const uvec2 codes = Words2In(row[j * LANES + lane]).at[eighth];
+      const uint half_scale = uint(HalvesIn(scale[j * LANES + lane]).at[eighth / (PAGE_GROUP / 8u)]);
+      words = mix(words, uvec4(codes, half_scale, 0u), own);
+    } else {
+      const uvec4 halves = Words4In(row[j * LANES + lane]).at[eighth];
+      words = mix(words, halves, own);
+    }
+  }
+  if (format == PAGE_FORMAT_F32) {
+    low = uintBitsToFloat(words);
+    high = uintBitsToFloat(more);
+  } else if (format == PAGE_FORMAT_Q8) {
+    const float scale_of_lane = unpackHalf2x16(words.z).x;
+    low = scale_of_lane * signed_bytes(words.x);
+    high = scale_of_lane * signed_bytes(words.y);
+  } else {
+    low = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));
+    high = vec4(unpackHalf2x16(words.z), unpackHalf2x16(words.w));
+  }
+}
+#endif
+
 // score[h * LANE_KEYS + j] += q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
-void add_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
+void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
   bool chosen[LANE_KEYS];
   bool any_chosen = false;
   [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
-    chosen[j] = key[j].valid && key[j].rows.format == format;
+    chosen[j] = key[j].present && key[j].rows.format == format;
     any_chosen = any_chosen || chosen[j];
   }
   if (!any_chosen) return;
+#ifdef SUBGROUP_BROADCAST
+  uvec2 row[LANE_ROWS];
+  uvec2 scale[LANE_ROWS];
+  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
+    [[unroll]] for (uint i = 0u; i < LANES; ++i) {
+      row[j * LANES + i] = address_after(key[j].rows.page, key[j].rows.codes + (key[j].slot + i) * key[j].rows.row_code_bytes);
+      scale[j * LANES + i] = address_after(key[j].rows.page, key[j].rows.scales + (key[j].slot + i) * key[j].rows.row_scale_bytes);
+    }
+#endif
   [[dont_unroll]] for (uint d = 0u; d < args.page.k_dim / 8u; ++d) {
     vec4 low[LANE_KEYS];
     vec4 high[LANE_KEYS];
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
       low[j] = vec4(0.0);
       high[j] = vec4(0.0);
-      if (chosen[j]) load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
+      if (!chosen[j]) continue;
+#ifdef SUBGROUP_BROADCAST
+      if (PAGE_LANES > 1u) load8_of_lanes(row, scale, j, format, d, low[j], high[j]);
+      else load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
+#else
+      load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
+#endif
     }
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
       const vec4 q_low = Floats4In(args.q).at[q_at[h] + 2u * d];
@@ -55,11 +111,19 @@ void add_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], i
   }
 }
 
-// Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for LANE_PAIRS pairs of dimensions.
+// Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for LANE_PAIRS pairs of dimensions: with
+// PAGE_LANES > 1 the lane's behind each.
 void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot, inout vec2 sum[SUMS]) {
   [[dont_unroll]] for (uint slot = begin; slot < end; ++slot) {
     vec2 v[LANE_PAIRS];
-    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) v[i] = load2(rows, format, slot, pair[i]);
+    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
+#ifdef SUBGROUP_BROADCAST
+      if (PAGE_LANES > 1u) v[i] = load2_of_lanes(rows, format, slot, pair[i]);
+      else v[i] = load2(rows, format, slot, pair[i]);
+#else
+      v[i] = load2(rows, format, slot, pair[i]);
+#endif
+    }
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
       const vec2 weight = vec2(weights[(page_slot + slot) * GROUP_HEADS + h]);
       [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
@@ -84,11 +148,10 @@ void attend_decode_body(uvec3 workgroup) {
   const uint visible = first_visible_slot(info.slot, args.window);
   const uint split = visible / SPLIT_SLOTS + workgroup.x;
   if (split > info.slot / SPLIT_SLOTS) return;
-  SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
+  const SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
   const uint split_slot = split * SPLIT_SLOTS;
   const uint begin = max(split_slot, visible);
   const uint end = min(min(split_slot + SPLIT_SLOTS, info.slot + 1u), sequence.page_count * shape.tokens);
-  PageEntries table = PageEntries(sequence.table);
 
   // Heads past the group's last repeat it and are not stored.
   uint head[GROUP_HEADS];
@@ -104,11 +167,9 @@ void attend_decode_body(uvec3 workgroup) {
 
   // Keys: an invocation takes slots split_slot + lane, + workgroup, ...
   for (uint base = 0u; base < SPLIT_SLOTS && split_slot + base < end; base += LANE_KEYS * gl_WorkGroupSize.x) {
-    const uint first = base + lane;
     Key key[LANE_KEYS];
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
-      const uint i = first + j * gl_WorkGroupSize.x;
-      key[j] = find_key(table, i < SPLIT_SLOTS ? split_slot + i : end, begin, end, kv_head);
+      key[j] = find_key(sequence.table, split_slot + base + j * gl_WorkGroupSize.x, begin, end, kv_head);
     }
     float score[SCORES];
     [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
@@ -119,7 +180,8 @@ void attend_decode_body(uvec3 workgroup) {
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
       [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
         const float scaled = key[j].valid ? args.scale * score[h * LANE_KEYS + j] : kUnseen;
-        if (first + j * gl_WorkGroupSize.x < SPLIT_SLOTS) weights[(first + j * gl_WorkGroupSize.x) * GROUP_HEADS + h] = scaled;
+        const uint i = base + j * gl_WorkGroupSize.x + lane;
+        if (i < SPLIT_SLOTS) weights[i * GROUP_HEADS + h] = scaled;
         maximum[h] = max(maximum[h], scaled);
       }
   }
@@ -143,18 +205,19 @@ void attend_decode_body(uvec3 workgroup) {
   Floats partials = Floats(args.partials);
   const uint stride = shape.v_dim + 2u;
   const uint pairs = shape.v_dim / 2u;
-  for (uint first = lane; first < pairs; first += LANE_PAIRS * gl_WorkGroupSize.x) {
+  for (uint first = 0u; first < pairs; first += LANE_PAIRS * gl_WorkGroupSize.x) {
     uint pair[LANE_PAIRS];
-    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) pair[i] = min(first + i * gl_WorkGroupSize.x, pairs - 1u);
+    [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i)
+      pair[i] = PAGE_LANES > 1u ? min(first + i * PAGE_LANES, pairs - PAGE_LANES) : min(first + i * gl_WorkGroupSize.x + lane, pairs - 1u);
     vec2 sum[SUMS];
     [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec2(0.0);
     for (uint page = begin / shape.tokens; page * shape.tokens < end; ++page) {
-      PageEntry entry = table.at[page];
+      const PageEntry entry = PageEntries(sequence.table).at[page];
       if (is_null(entry.page)) continue;
       const uint page_slot = page * shape.tokens;
       const uint low = max(begin, page_slot) - page_slot;
       const uint high = min(end - page_slot, shape.tokens);
-      PageRows v = v_rows(entry, shape, args.layer, kv_head);
+      const PageRows v = v_rows(entry, shape, args.layer, kv_head);
       if (v.format == PAGE_FORMAT_F32)
         add_values(v, PAGE_FORMAT_F32, pair, low, high, page_slot - split_slot, sum);
       else if (v.format == PAGE_FORMAT_Q8)
@@ -165,9 +228,10 @@ void attend_decode_body(uvec3 workgroup) {
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
       const uint at = ((column * args.q_heads + head[h]) * args.split_count + workgroup.x) * stride;
       [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i)
-        if (first_head + h < group_size && first + i * gl_WorkGroupSize.x < pairs) {
-          partials.at[at + 2u * pair[i]] = sum[h * LANE_PAIRS + i].x;
-          partials.at[at + 2u * pair[i] + 1u] = sum[h * LANE_PAIRS + i].y;
+        if (first_head + h < group_size && first + i * gl_WorkGroupSize.x + lane < pairs) {
+          const uint element = at + 2u * (first + i * gl_WorkGroupSize.x + lane);
+          partials.at[element] = sum[h * LANE_PAIRS + i].x;
+          partials.at[element + 1u] = sum[h * LANE_PAIRS + i].y;
         }
     }
   }

@@ -12,16 +12,14 @@
 namespace quire {
 typedef uint32_t uint32;
 typedef int32_t int32;
-/* A device address. In GLSL a buffer reference, so that no 64-bit integers are needed there. */
+/* A device address. In GLSL two 32-bit words (low, high), so that no 64-bit integers are needed there. */
 typedef uint64_t ADDRESS;
 }
 #else
 #define SHARED_FN
 #define uint32 uint
 #define int32 int
-/* A reference, not two words: drivers join words that differ from lane to lane slowly or, with 16 lanes, not at all (Mesa 26.2.6). */
-layout(buffer_reference, std430, buffer_reference_align = 4) buffer Address { uint32 word; };
-#define ADDRESS Address
+#define ADDRESS uvec2
 #endif
 
 #endif

@@ -28,10 +28,7 @@ struct RowAt {
 uint row_word(WordsIn weights, uint first, RowAt row) {
 #ifdef SUBGROUP_BROADCAST
   if (row.neighbours) {
-    // Each lane's word by an address that all share, and constant selections between them: a compiler for processors makes one vector load of it.
-    uint carry;
-    const uint low = uaddCarry(uvec2(weights).x, 4u * first, carry);
-    WordsIn line = WordsIn(uvec2(low, uvec2(weights).y + carry));
+    WordsIn line = WordsIn(address_after(uvec2(weights), 4u * first));
     uint word = line.at[0];
     [[unroll]] for (uint lane = 1u; lane < LANES; ++lane) {
       const uint next = line.at[lane];

@@ -49,6 +49,14 @@ void compare_decode(AttentionCase& c, uint32_t extra_splits) {
   REQUIRE_MESSAGE(actual.failure.empty(), "vulkan: ", actual.failure);
   const std::string difference = differing_floats(expected.values, actual.values, [&](uint32_t) -> Tolerance { return {c.tolerance(), false}; });
   CHECK_MESSAGE(difference.empty(), "decode and merge: ", difference);
+
+  VariantSet variants = test_devices().chosen;
+  variants.lanes_per_load = variants.lanes;
+  const VariantScope scope(variants);
+  const Outcome together = run_decode_and_merge(test_devices().vulkan, c, split_count);
+  REQUIRE_MESSAGE(together.failure.empty(), "loading for all lanes at once: ", together.failure);
+  const std::string other = differing_floats(actual.values, together.values, [&](uint32_t) -> Tolerance { return {0, false}; });
+  CHECK_MESSAGE(other.empty(), "loading for all lanes at once: ", other);
 }
 
 TEST_CASE("attend_decode, attend_merge: every length at a page's end, page table and page format") {

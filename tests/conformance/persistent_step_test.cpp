@@ -133,7 +133,13 @@ TEST_CASE("persistent_step: attend_decode, and attend_merge waiting for it") {
       CAPTURE(history);
       CAPTURE(dims.k);
       const uint32_t splits = case_split_count(c, test_devices().vulkan.variants());
-      check_case([&](TestDevice& device) { return run_decode_and_merge(device, c, splits); }, c.tolerance());
+      VariantSet variants = test_devices().chosen;
+      for (const uint32_t lanes_per_load : {1u, variants.lanes}) {
+        CAPTURE(lanes_per_load);
+        variants.lanes_per_load = lanes_per_load;
+        const VariantScope scope(variants);
+        check_case([&](TestDevice& device) { return run_decode_and_merge(device, c, splits); }, c.tolerance());
+      }
     }
 }
 
