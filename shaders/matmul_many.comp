@@ -9,7 +9,8 @@
 // Grid   x, y: rows / (LANES * TILES_PER_LANE); z: column tiles. A workgroup owns TILES_PER_LANE times LANES rows and one tile of columns; an invocation
 //        owns every LANES-th of these rows, unpacks a weight once and uses it for all columns of the tile.
 // Gate   an invocation's tiles are pairs: LANES rows of gate, and the same rows of up. TILES_PER_LANE is even then.
-// Spec   workgroup = LANES * K_PARTS; LANES_PER_LOAD as in matmul_few; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4.
+// Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4;
+//        LANES_PER_LOAD as in matmul_few.
 // Sums   f32, one a row and column, elements in order (each part every K_PARTS-th group of weights), then parts in order. A column's sum does not
 //        depend on its place in the tile or on the other columns.
 // Bytes  weights once a column tile; src once a workgroup (from the cache after the first).

@@ -70,7 +70,8 @@ vec2 load2(PageRows rows, uint format, uint slot, uint pair) {
 #ifdef SUBGROUP_BROADCAST
 // Elements 2 * (pair + lane) and 2 * (pair + lane) + 1 of a row that all lanes share. Requires: pair is a multiple of LANES, LANES divides PAGE_GROUP / 2.
 vec2 load2_of_lanes(PageRows rows, uint format, uint slot, uint pair) {
-  const uvec2 row = address_after(rows.page, rows.codes + slot * rows.row_code_bytes + pair * (format == PAGE_FORMAT_F32 ? 8u : format == PAGE_FORMAT_Q8 ? 2u : 4u));
+  const uint pair_bytes = format == PAGE_FORMAT_F32 ? 8u : format == PAGE_FORMAT_Q8 ? 2u : 4u;
+  const uvec2 row = address_after(rows.page, rows.codes + slot * rows.row_code_bytes + pair * pair_bytes);
   uvec2 words = uvec2(0u);
   [[unroll]] for (uint lane = 0u; lane < LANES; ++lane) {
     const bvec2 own = bvec2(gl_SubgroupInvocationID == lane);

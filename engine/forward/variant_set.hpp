@@ -13,7 +13,7 @@ struct VariantSet {
   WeightLayout weight_layout = WeightLayout::lane_tiles;
   uint32_t lanes = 32;                ///< rows side by side, one a lane
   uint32_t tile_rows = 32;            ///< height of a weight tile, a multiple of lanes
-  uint32_t lanes_per_load = 1;        ///< of the matmul kernels: 1, or `lanes` where a processor's subgroup is exactly that many and can load for all of them at once
+  uint32_t lanes_per_load = 1;        ///< of weights and pages: 1, or `lanes` where a subgroup is exactly that many and loads for all of them at once
   uint32_t many_column_tile = 16;     ///< activations of the many-token family are tiled by this many columns
   uint32_t many_tiles_per_lane = 1;
   uint32_t many_k_parts = 1;          ///< lanes that share one row's sum

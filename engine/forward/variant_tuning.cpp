@@ -94,10 +94,7 @@ Status TuningRig::record_layer(Recorder r, uint32_t columns, uint32_t column_til
 Status TuningRig::record(size_t field, Recorder r) const {
   const uint32_t tile = r.variants.many_column_tile;
   const auto value = kFields[field].value;
-  if (value == &VariantSet::lanes_per_load) {
-    QUIRE_TRY(record_layer(r, 1, 1));
-    return record_layer(r, kPromptColumns, tile);
-  }
+  if (value == &VariantSet::lanes_per_load) return record_layer(r, 1, 1);
   if (value == &VariantSet::many_tiles_per_lane) return record_layer(r, kPromptColumns, tile);
   if (value == &VariantSet::few_tiles_per_lane) return record_layer(r, 1, 1);
   if (value == &VariantSet::few_max_columns) return record_layer(r, kSessions, 1);
