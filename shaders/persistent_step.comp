@@ -94,7 +94,7 @@ bool wait_for(uint units) {
 // The next unit of operation `index` that nobody has taken.
 uint take_unit(uint index) {
   uint unit = 0u;
-  if (gl_LocalInvocationID.x == 0u) unit = atomicAdd(StepProgresses(step_args.progress).taken[index], 1u, DEVICE_SCOPE, gl_SemanticsRelaxed);
+  if (gl_LocalInvocationID.x == 0u) unit = atomicAdd(StepProgresses(step_args.progress).taken[index], 1u, gl_ScopeDevice, 0, gl_SemanticsRelaxed);
   return subgroupBroadcastFirst(unit);
 }
 

@@ -104,6 +104,7 @@ Status VulkanDevice::create_logical_device() {
     matrix.pNext = head.pNext;
     head.pNext = &matrix;
     vulkan12.vulkanMemoryModel = VK_TRUE;
+    vulkan12.vulkanMemoryModelDeviceScope = VK_TRUE;  // with the model on, persistent_step's atomics need it
   }
   VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes{};
   if (features.subgroup_size_control) {

@@ -111,7 +111,8 @@ VulkanFeatures query_features(const InstanceFunctions& functions, VkPhysicalDevi
   features.shader_float16 = vulkan12.shaderFloat16 == VK_TRUE;
   features.shader_integer_dot_product = dot.shaderIntegerDotProduct == VK_TRUE;
   features.subgroup_size_control = sizes.subgroupSizeControl == VK_TRUE && sizes.computeFullSubgroups == VK_TRUE;
-  features.cooperative_matrix = matrix.cooperativeMatrix == VK_TRUE && vulkan12.vulkanMemoryModel == VK_TRUE;
+  features.cooperative_matrix =
+      matrix.cooperativeMatrix == VK_TRUE && vulkan12.vulkanMemoryModel == VK_TRUE && vulkan12.vulkanMemoryModelDeviceScope == VK_TRUE;
   if (features.cooperative_matrix && features.shader_float16 && features.subgroup_size_control)
     features.cooperative_shape = query_cooperative_shape(functions, device);
   features.memory_budget = extensions.has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
