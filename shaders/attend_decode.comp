@@ -20,7 +20,11 @@ layout(constant_id = 2) const uint GROUP_HEADS = 1;
 layout(constant_id = 3) const uint LANE_KEYS = 1;
 layout(constant_id = 4) const uint LANE_PAIRS = 1;
 layout(constant_id = 5) const uint LANES = 1;
+#ifdef SUBGROUP_BROADCAST
 layout(constant_id = 6) const uint PAGE_LANES = 1;
+#else
+const uint PAGE_LANES = 1u;
+#endif
 layout(push_constant) uniform Push { AttendDecodeArgs attend_decode_args; };
 #include "shaders/bodies/attend_decode.glsl"
 
