@@ -4,6 +4,7 @@
 
 #extension GL_EXT_shader_16bit_storage : require
 #include "shaders/common.glsl"
+#include "shaders/q8_code.glsl"
 
 layout(buffer_reference, std430, buffer_reference_align = 2) MEMORY readonly buffer HalvesIn { uint16_t at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) MEMORY buffer Halves { uint16_t at[]; };
@@ -120,19 +121,6 @@ uint q8_scale(uint largest) {
   // 23 or 24 bits, the lowest one set if there was a remainder: no midpoint of two f16 has it, so that rounding once more rounds rightly.
   const uint sticky = quotient | (quotient * 127u != significand ? 1u : 0u);
   return float_to_half(uintBitsToFloat(floatBitsToUint(float(sticky)) + ((exponent - 156u) << 23)));
-}
-
-// The code of x in a q8 group: the integer nearest to x / scale, ties to even, at most 127 in magnitude. `inverse` is near 1 / scale. The products that
-// decide have at most 19 bits: no device rounds them.
-uint q8_code(float x, float scale, float inverse) {
-  const float magnitude = min(abs(x), 127.0 * scale);
-  float code = floor(magnitude * inverse + 0.5);  // right, or one off
-  const bool odd = (uint(code) & 1u) == 1u;
-  const float above = (code + 0.5) * scale;
-  const float below = (code - 0.5) * scale;
-  if (magnitude > above || (magnitude == above && odd)) code += 1.0;
-  else if (magnitude < below || (magnitude == below && odd)) code -= 1.0;
-  return uint(x < 0.0 ? -int(code) : int(code)) & 255u;
 }
 
 // Requires: no q8 page, where elements are written a group at a time.

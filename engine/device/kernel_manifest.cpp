@@ -1,5 +1,6 @@
 #include "engine/device/kernel_manifest.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <iterator>
 
@@ -45,6 +46,14 @@ constexpr auto kWeightTypes = [] {
   return types;
 }();
 
+constexpr auto kScaledWeightTypes = [] {
+  std::array<WeightType, std::ranges::count_if(kWeightTypeInfos, &WeightTypeInfo::has_scales)> types{};
+  size_t count = 0;
+  for (const WeightTypeInfo& info : kWeightTypeInfos)
+    if (info.has_scales()) types[count++] = info.type;
+  return types;
+}();
+
 constexpr bool weight_types_are_consistent() {
   for (size_t i = 0; i < std::size(kWeightTypeInfos); ++i) {
     const WeightTypeInfo& info = kWeightTypeInfos[i];
@@ -62,6 +71,7 @@ constexpr AddressField kRmsNorm[] = {REQUIRED(RmsNormArgs, src, kRead), REQUIRED
                                      OPTIONAL(RmsNormArgs, residual, kRead)};
 constexpr AddressField kHeadNorm[] = {REQUIRED(HeadNormArgs, qkv, kReadWrite), REQUIRED(HeadNormArgs, query_weight, kRead),
                                       REQUIRED(HeadNormArgs, key_weight, kRead)};
+constexpr AddressField kQuantizeColumns[] = {REQUIRED(QuantizeColumnsArgs, src, kRead), REQUIRED(QuantizeColumnsArgs, dst, kWrite)};
 constexpr AddressField kMatmul[] = {REQUIRED(MatmulArgs, weights, kRead), REQUIRED(MatmulArgs, src, kRead), REQUIRED(MatmulArgs, dst, kWrite),
                                     OPTIONAL(MatmulArgs, residual, kRead), OPTIONAL(MatmulArgs, bias, kRead)};
 constexpr AddressField kRopePageWrite[] = {REQUIRED(RopePageWriteArgs, qkv, kRead), REQUIRED(RopePageWriteArgs, rope, kRead),
@@ -89,6 +99,7 @@ constexpr AddressField kPersistentStep[] = {REQUIRED(PersistentStepArgs, operati
 constexpr std::string_view kSpecEmbed[] = {"workgroup", "tile_rows", "column_tile"};
 constexpr std::string_view kSpecNorm[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts", "tile_rows", "lanes_per_load"};
+constexpr std::string_view kSpecInt8[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "tile_rows"};
 constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts", "tile_rows", "lanes_per_load"};
 constexpr std::string_view kSpecCooperative[] = {"workgroup", "subgroup", "matrix_rows", "matrix_columns", "matrix_depth", "tile_rows"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
@@ -103,7 +114,9 @@ constexpr KernelInfo kKernels[] = {
     {KernelId::embed_rows, "embed_rows", sizeof(EmbedRowsArgs), kEmbedRows, kSpecEmbed, kWeightTypes},
     {KernelId::rms_norm, "rms_norm", sizeof(RmsNormArgs), kRmsNorm, kSpecNorm, {}},
     {KernelId::head_norm, "head_norm", sizeof(HeadNormArgs), kHeadNorm, kSpecNorm, {}},
+    {KernelId::quantize_columns, "quantize_columns", sizeof(QuantizeColumnsArgs), kQuantizeColumns, kSpecTiled, {}},
     {KernelId::matmul_many, "matmul_many", sizeof(MatmulArgs), kMatmul, kSpecMany, kWeightTypes},
+    {KernelId::matmul_int8, "matmul_int8", sizeof(MatmulArgs), kMatmul, kSpecInt8, kScaledWeightTypes},
     {KernelId::matmul_cooperative, "matmul_cooperative", sizeof(MatmulArgs), kMatmul, kSpecCooperative, kWeightTypes},
     {KernelId::matmul_few, "matmul_few", sizeof(MatmulArgs), kMatmul, kSpecFew, kWeightTypes},
     {KernelId::rope_page_write, "rope_page_write", sizeof(RopePageWriteArgs), kRopePageWrite, kSpecTiled, {}},

@@ -27,6 +27,8 @@ struct WeightTypeInfo {
   WeightBlock block;                 ///< of lane tiles: the file's block, or several where that is a single weight
   uint32_t group_elements = 0;       ///< weights that a kernel unpacks together (shaders/weights/weights.glsl); divides block.elements
 
+  /// Its weights are codes with a scale for some neighbouring ones, as matmul_int8 needs them.
+  constexpr bool has_scales() const { return file_block_elements > 1; }
   constexpr uint32_t file_block_bytes() const { return (4 * block.words + 2 * block.halves) / (block.elements / file_block_elements); }
 };
 
@@ -34,7 +36,9 @@ enum class KernelId : uint8_t {
   embed_rows,
   rms_norm,
   head_norm,
+  quantize_columns,
   matmul_many,
+  matmul_int8,
   matmul_cooperative,
   matmul_few,
   rope_page_write,

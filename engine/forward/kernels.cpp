@@ -26,6 +26,7 @@ Result<BufferSlice> weight_slice(Recorder r, const WeightPart& part, uint32_t wi
 
 struct MatmulOperands {
   BufferSlice src;
+  BufferSlice codes;  ///< of src; may be empty
   BufferSlice dst;
   BufferSlice residual;
   BufferSlice bias;
@@ -44,9 +45,11 @@ uint32_t few_tiles(const VariantSet& v, uint32_t columns, uint32_t gate) {
 
 bool is_cooperative(const VariantSet& v, uint32_t column_tile) { return column_tile == MATMUL_COOPERATIVE_COLUMN_TILE && v.cooperative_shape.rows != 0; }
 
+bool in_int8(const WeightPart& part, const BufferSlice& codes) { return codes && weight_type_info(part.type).has_scales(); }
+
 /// Whether one dispatch can compute gate and up and join them: both are LANES rows in an invocation.
 bool can_gate(const VariantSet& v, const WeightMatrix& gate_up, const Activation& src) {
-  if (gate_up.parts.size() != 1 || gate_up.rows / 2 % v.lanes != 0) return false;
+  if (gate_up.parts.size() != 1 || gate_up.rows / 2 % v.lanes != 0 || in_int8(gate_up.parts[0], src.codes)) return false;
   if (src.column_tile > 1) return !is_cooperative(v, src.column_tile);
   const uint32_t columns = few_columns(v, src.column_count);
   const uint32_t tiles = few_tiles(v, columns, MATMUL_GATED(GATE_SILU));
@@ -67,7 +70,19 @@ Status record_matmul_many(Recorder r, const WeightPart& part, const MatmulOperan
                 linear_grid(ceil_div(tiles, tiles_per_lane), column_tiles), work);
 }
 
-/// The same on cooperative matrices.
+/// The same of codes.
+Status record_matmul_int8(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args, uint32_t column_tile,
+                          Work work) {
+  const VariantSet& v = r.variants;
+  const KernelVariant kernel{KernelId::matmul_int8, part.type, {v.lanes, v.lanes, column_tile, v.many_tiles_per_lane, v.tile_rows}};
+  const uint32_t tiles = ceil_div(part.row_count, v.lanes);
+  const uint32_t column_tiles = args.column_count / column_tile;
+  work.bytes += weights.size_bytes * column_tiles + operands.codes.size_bytes - operands.src.size_bytes;
+  return record(r, kernel, args, {weights, operands.codes, operands.dst, operands.residual, operands.bias},
+                linear_grid(ceil_div(tiles, v.many_tiles_per_lane), column_tiles), work);
+}
+
+/// On cooperative matrices.
 Status record_matmul_cooperative(Recorder r, const WeightPart& part, const MatmulOperands& operands, BufferSlice weights, const MatmulArgs& args, Work work) {
   const VariantSet& v = r.variants;
   const KernelVariant kernel{KernelId::matmul_cooperative, part.type, {4 * v.cooperative_subgroup, v.cooperative_subgroup, v.cooperative_shape.rows,
@@ -94,6 +109,7 @@ Status record_matmul_few(Recorder r, const WeightPart& part, const MatmulOperand
 /// The kernel that suits the columns.
 Status record_product(Recorder r, const WeightPart& part, const MatmulOperands& operands, const MatmulArgs& args, uint32_t column_tile, Work work) {
   QUIRE_ASSIGN(const BufferSlice weights, weight_slice(r, part, args.width));
+  if (in_int8(part, operands.codes)) return record_matmul_int8(r, part, operands, weights, args, column_tile, work);
   if (is_cooperative(r.variants, column_tile)) return record_matmul_cooperative(r, part, operands, weights, args, work);
   if (column_tile > 1) return record_matmul_many(r, part, operands, weights, args, column_tile, work);
   return record_matmul_few(r, part, operands, weights, args, work);
@@ -108,6 +124,9 @@ Result<MatmulOperands> product_operands(const WeightMatrix& weights, const Activ
   MatmulOperands operands;
   QUIRE_ASSIGN(operands.src, activation_slice(src, "source of the product"));
   QUIRE_ASSIGN(operands.dst, activation_slice(dst, "product"));
+  if (src.codes) {
+    QUIRE_ASSIGN(operands.codes, first_bytes(src.codes, Activation::code_bytes(src.width, src.column_count), "codes of the product's source"));
+  }
   return operands;
 }
 
@@ -164,6 +183,19 @@ Status record_head_norm(Recorder r, const Activation& qkv, const AttentionShape&
   const uint64_t normed_bytes = Activation::bytes(uint64_t{heads} * page.k_dim, qkv.column_count);
   return record(r, {KernelId::head_norm, WeightType::none, {norm_workgroup(r, qkv.column_tile), qkv.column_tile}}, args, {values, of_query, of_key},
                 linear_grid(heads, qkv.column_count / qkv.column_tile), {.bytes = 3 * normed_bytes, .macs = normed_bytes / 2});
+}
+
+Status record_quantize_columns(Recorder r, const Activation& src, BufferSlice codes) {
+  if (src.width % QUANTIZED_BLOCK != 0)
+    return make_error(Code::invalid_argument, "an activation %u wide cannot be quantized in blocks of %u", src.width, QUANTIZED_BLOCK);
+  QUIRE_ASSIGN(const BufferSlice in, activation_slice(src, "activation to quantize"));
+  QUIRE_ASSIGN(const BufferSlice out, first_bytes(codes, Activation::code_bytes(src.width, src.column_count), "codes of an activation"));
+  const QuantizeColumnsArgs args{.src = 0, .dst = 0, .width = src.width, .column_count = src.column_count};
+  const uint32_t workgroup = r.variants.elementwise_workgroup;
+  const uint64_t blocks = uint64_t{src.width / QUANTIZED_BLOCK} * src.column_tile;
+  return record(r, {KernelId::quantize_columns, WeightType::none, {workgroup, src.column_tile}}, args, {in, out},
+                linear_grid(ceil_div<uint64_t>(blocks, workgroup), src.column_count / src.column_tile),
+                {.bytes = in.size_bytes + out.size_bytes, .macs = in.size_bytes / 4});
 }
 
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset, BufferSlice bias,

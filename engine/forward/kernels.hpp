@@ -21,7 +21,9 @@ struct Activation {
   uint32_t width = 0;
   uint32_t column_count = 0;   ///< a multiple of column_tile: padding columns count
   uint32_t column_tile = 1;
+  BufferSlice codes;           ///< what record_quantize_columns made of it; empty: products read the floats
   static uint64_t bytes(uint64_t width, uint64_t column_count) { return 4 * width * column_count; }
+  static uint64_t code_bytes(uint64_t width, uint64_t column_count) { return 4 * QUANTIZED_BLOCK_WORDS * (width / QUANTIZED_BLOCK) * column_count; }
 };
 
 /// Consecutive rows of one matrix that lie in one buffer and have one type.
@@ -64,7 +66,10 @@ struct Recorder {
 Status record_embed_rows(Recorder r, const WeightMatrix& table, BufferSlice columns, const Activation& dst, float scale);
 /// `residual` (like dst) is added to the result; it may be empty.
 Status record_rms_norm(Recorder r, const Activation& src, BufferSlice weight, float epsilon, const Activation& dst, BufferSlice residual = {});
-/// dst = W src (+ bias) (+ residual). Chooses matmul_many (or matmul_cooperative) or matmul_few by src.column_tile; one dispatch a part.
+/// codes (Activation::code_bytes) receives src as 8-bit codes. Requires: src.column_tile > 1. On error: invalid_argument (width no multiple of 32).
+Status record_quantize_columns(Recorder r, const Activation& src, BufferSlice codes);
+/// dst = W src (+ bias) (+ residual). Chooses matmul_many (or matmul_cooperative) or matmul_few by src.column_tile; one dispatch a part. Parts whose
+/// weights have scales take matmul_int8 if src has codes.
 /// `bias` (f32 [dst.width]) and `residual` may be empty. dst rows [row_offset, row_offset + W.rows) are written.
 Status record_matmul(Recorder r, const WeightMatrix& weights, const Activation& src, const Activation& dst, uint32_t row_offset = 0,
                      BufferSlice bias = {}, BufferSlice residual = {});

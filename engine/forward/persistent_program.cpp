@@ -31,7 +31,9 @@ std::optional<Sharing> sharing_of(KernelId kernel) {
     case KernelId::attend_merge:
     case KernelId::gated_activation:
     case KernelId::gather_columns: return Sharing::elements;
+    case KernelId::quantize_columns:
     case KernelId::matmul_many:
+    case KernelId::matmul_int8:
     case KernelId::matmul_cooperative:
     case KernelId::attend_prefill:
     case KernelId::sample:

@@ -68,6 +68,7 @@ std::string VariantSet::describe() const {
   if (cooperative_shape.rows != 0)
     described += "; many on cooperative matrices of " + std::to_string(cooperative_shape.rows) + " x " + std::to_string(cooperative_shape.columns) + " x " +
                  std::to_string(cooperative_shape.depth);
+  if (many_arithmetic == Arithmetic::int8) described += "; many in 8-bit integers";
   return described;
 }
 

@@ -9,6 +9,12 @@
 
 namespace quire {
 
+/// In what the many-token family multiplies weights that have scales: a model's choice, for it changes results by more than rounding.
+enum class Arithmetic : uint8_t {
+  float32,  ///< activations as they are
+  int8,     ///< activations as 8-bit codes (quantize_columns), products in integers
+};
+
 struct VariantSet {
   WeightLayout weight_layout = WeightLayout::lane_tiles;
   uint32_t lanes = 32;                ///< rows side by side, one a lane
@@ -19,6 +25,7 @@ struct VariantSet {
   uint32_t many_k_parts = 1;          ///< lanes that share one row's sum
   MatrixShape cooperative_shape;      ///< with which the many-token family multiplies; zeros: it does without
   uint32_t cooperative_subgroup = 0;  ///< lanes that share a cooperative matrix
+  Arithmetic many_arithmetic = Arithmetic::float32;
   uint32_t few_tiles_per_lane = 1;
   uint32_t few_k_parts = 1;
   uint32_t few_max_columns = 8;       ///< columns one invocation accumulates at most; more columns take more workgroups

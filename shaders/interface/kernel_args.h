@@ -81,7 +81,7 @@ struct HeadNormArgs {
 #define GATE_SILU 0u
 #define GATE_GELU 1u
 
-/* matmul_many, matmul_cooperative, matmul_few: dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
+/* matmul_many, matmul_int8, matmul_cooperative, matmul_few: dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
  * dst and residual are [dst_width]-wide, so that several matrices (Q, K, V; gate, up) fill one activation.
  * With a gate (matmul_many, matmul_few) the matrix has dst_width rows of gate and then as many of up, and what gated_activation would make of their
  * products is stored: dst[i, n] = f(gate[i, n] (+ bias[i])) * (up[i, n] (+ bias[dst_width + i])). There is no residual then, row_offset is 0, and
@@ -90,7 +90,7 @@ struct HeadNormArgs {
 #define MATMUL_GATED(function) ((function) + 1u)
 struct MatmulArgs {
   ADDRESS weights;   /* in: [rows][width], the device's weight layout */
-  ADDRESS src;       /* in: f32 activation [width][column_count] */
+  ADDRESS src;       /* in: f32 activation [width][column_count]; matmul_int8: a quantized one */
   ADDRESS dst;       /* out: f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows) written */
   ADDRESS residual;  /* in, optional (0): like dst */
   ADDRESS bias;      /* in, optional (0): f32 [dst_width]; with a gate [rows] */
@@ -99,12 +99,35 @@ struct MatmulArgs {
   uint32 column_count;
   uint32 row_offset;
   uint32 dst_width;
-  uint32 gate;       /* MATMUL_PLAIN, or MATMUL_GATED(GATE_...); matmul_cooperative: MATMUL_PLAIN */
+  uint32 gate;       /* MATMUL_PLAIN, or MATMUL_GATED(GATE_...); matmul_int8, matmul_cooperative: MATMUL_PLAIN */
 };
 /* What a workgroup of matmul_cooperative owns: rows, and tiles of this many columns. */
 #define MATMUL_COOPERATIVE_ROWS 64u
 #define MATMUL_COOPERATIVE_COLUMN_TILE 16u
 #define MATMUL_COOPERATIVE_COLUMN_TILES 4u
+
+/* quantize_columns: src as 8-bit codes for matmul_int8. QUANTIZED_BLOCK neighbouring elements of a column share a scale: src[k, n] is about scale * code,
+ * code the integer nearest to src[k, n] / scale, ties to even. scale is the block's largest magnitude / 127, rounded up to one of 2065 to 4129 steps of a
+ * power of two: twelve or thirteen bits, so that its products with a code and with a sum of sixteen codes are exact. A block whose magnitudes are all below
+ * 2^-95 gets scale 0 and codes 0; one with a NaN or an infinity gets scale and sums NaN and codes 0.
+ *
+ * A quantized activation lies in the same tiles of COLUMN_TILE columns as the activation. In a tile its blocks follow each other, QUANTIZED_BLOCK_WORDS rows
+ * of COLUMN_TILE words each: QUANTIZED_BLOCK / 4 rows of codes, a word four neighbouring elements, signed bytes, the first one lowest; a row of scales,
+ * f32; and two rows of sums, f32: scale times the sum of the codes of the block's first sixteen elements, and of its others. */
+#define QUANTIZED_BLOCK 32u
+#define QUANTIZED_SCALE_ROW 8u
+#define QUANTIZED_SUM_ROW 9u
+#define QUANTIZED_BLOCK_WORDS 11u
+struct QuantizeColumnsArgs {
+  ADDRESS src;      /* in: f32 activation [width][column_count] */
+  ADDRESS dst;      /* out: quantized activation [width][column_count] */
+  uint32 width;     /* a multiple of QUANTIZED_BLOCK */
+  uint32 column_count;
+};
+/* Place, in words, of column n's word in row `row` of block `block`. */
+SHARED_FN uint32 quantized_index(uint32 block, uint32 row, uint32 n, uint32 width, uint32 column_tile) {
+  return (n / column_tile * (width / QUANTIZED_BLOCK) + block) * QUANTIZED_BLOCK_WORDS * column_tile + row * column_tile + n % column_tile;
+}
 
 /* rope_page_write: turns the projected Q and K by their positions (Su et al. 2021, RoFormer) and writes K and V to their page slots.
  * qkv holds, per column, rows [0, q_heads * k_dim) of Q, then kv_heads * k_dim of K, then kv_heads * v_dim of V.

@@ -50,7 +50,7 @@ void check_batches(uint32_t in_width, uint32_t out_width, uint32_t column_tile, 
 
 constexpr uint32_t kColumnCount = 17;
 
-void check_matmul_columns(const std::vector<uint32_t>& column_tiles) {
+void check_matmul_columns(const std::vector<uint32_t>& column_tiles, Arithmetic arithmetic = Arithmetic::float32) {
   for (const WeightTypeInfo& info : weight_types())
     for (const uint32_t column_tile : column_tiles) {
       CAPTURE(std::string(info.name));
@@ -59,7 +59,7 @@ void check_matmul_columns(const std::vector<uint32_t>& column_tiles) {
       const TestMatrix matrix = make_matrix(random, Values::ordinary, {info.type}, 77, info.file_block_elements == 256 ? 768 : 352);
       const auto all = random_values(random, Values::ordinary, uint64_t{kColumnCount} * matrix.width);
       check_batches(matrix.width, matrix.rows, column_tile, all, [&](const std::vector<float>& src, const std::vector<ColumnInfo>& columns) {
-        return run_matmul(test_devices().vulkan, {matrix, columns, column_tile, 0, matrix.rows, src, {}, {}});
+        return run_matmul(test_devices().vulkan, {matrix, columns, column_tile, 0, matrix.rows, src, {}, {}, arithmetic});
       });
     }
 }
@@ -73,6 +73,10 @@ TEST_CASE("bits: columns on cooperative matrices do not depend on each other, fo
   if (!cooperative) return;
   const VariantScope scope(*cooperative);
   check_matmul_columns({cooperative->many_column_tile});
+}
+
+TEST_CASE("bits: columns in 8-bit integers do not depend on each other, for every weight type") {
+  if (has_integer_dot_product("bits: columns in 8-bit integers")) check_matmul_columns({test_devices().chosen.many_column_tile}, Arithmetic::int8);
 }
 
 TEST_CASE("bits: rms_norm's columns do not depend on each other") {

@@ -13,6 +13,7 @@ TEST_CASE("tally: every kernel of the manifest has cases, and the validation lay
     const auto kernel = static_cast<KernelId>(i);
     std::printf("conformance: %-16s %8llu cases\n", kernel_info(kernel).name.data(), static_cast<unsigned long long>(counted_cases(kernel)));
     if (kernel == KernelId::matmul_cooperative && test_devices().vulkan.device().limits().cooperative_shape.rows == 0) continue;  // its cases say so
+    if (kernel == KernelId::matmul_int8 && !test_devices().vulkan.device().limits().integer_dot_product) continue;
     CHECK_MESSAGE(counted_cases(kernel) > 0, kernel_info(kernel).name);
   }
   CHECK(close_test_devices() == "");

@@ -87,6 +87,7 @@ class NullDevice final : public BackendDevice {
 
 NullOptions null_options_from(const DeviceOptions& options) {
   NullOptions null_options;
+  null_options.limits.integer_dot_product = true;
   if (options.adjust_limits) options.adjust_limits(null_options.limits);
   return null_options;
 }

@@ -1,5 +1,9 @@
-// Kernels that treat each column by itself: embed_rows, rms_norm, head_norm, gated_activation, gather_columns.
+// Kernels that treat each column by itself: embed_rows, rms_norm, head_norm, quantize_columns, gated_activation, gather_columns.
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <vector>
 
@@ -65,6 +69,54 @@ void head_norm(const HeadNormArgs& args, const KernelVariant& kernel) {
         float& x = qkv[activation_index(head * args.k_dim + k, n, args.width, column_tile)];
         x = static_cast<float>(static_cast<double>(x) * static_cast<double>(weight[k]) * factor);
       }
+    }
+}
+
+namespace {
+
+/// A block of a quantized activation: as the rows of words of kernel_args.h, of one column.
+using QuantizedBlock = std::array<uint32_t, QUANTIZED_BLOCK_WORDS>;
+
+/// largest / 127, rounded up to a multiple of 2^-19 of the power of two above `largest`.
+float quantized_scale(double largest) {
+  if (!std::isfinite(largest)) return std::numeric_limits<float>::quiet_NaN();
+  if (largest < 0x1p-95) return 0;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  const double step = std::ldexp(1.0, exponent - 19);
+  return static_cast<float>(std::ceil(largest / 127 / step) * step);
+}
+
+QuantizedBlock quantize(const std::array<float, QUANTIZED_BLOCK>& values) {
+  double largest = 0;
+  for (const float value : values) largest = std::isnan(value) ? std::numeric_limits<double>::infinity() : std::max(largest, std::abs(static_cast<double>(value)));
+  const float scale = quantized_scale(largest);
+  const bool has_codes = scale > 0;
+  std::array<int, 2> sums{};
+  QuantizedBlock block{};
+  for (uint32_t i = 0; i < QUANTIZED_BLOCK; ++i) {
+    const int code = has_codes ? static_cast<int>(std::nearbyint(static_cast<double>(values[i]) / static_cast<double>(scale))) : 0;
+    block[i / 4] |= static_cast<uint32_t>(code & 255) << 8 * (i % 4);
+    sums[i / 16] += code;
+  }
+  block[QUANTIZED_SCALE_ROW] = std::bit_cast<uint32_t>(scale);
+  for (uint32_t i = 0; i < sums.size(); ++i)
+    block[QUANTIZED_SUM_ROW + i] = std::bit_cast<uint32_t>(has_codes ? scale * static_cast<float>(sums[i]) : scale);
+  return block;
+}
+
+}  // namespace
+
+void quantize_columns(const QuantizeColumnsArgs& args, const KernelVariant& kernel) {
+  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const auto* src = host_pointer<const float>(args.src);
+  auto* dst = host_pointer<uint32_t>(args.dst);
+  std::array<float, QUANTIZED_BLOCK> values{};
+  for (uint32_t n = 0; n < args.column_count; ++n)
+    for (uint32_t b = 0; b < args.width / QUANTIZED_BLOCK; ++b) {
+      for (uint32_t i = 0; i < QUANTIZED_BLOCK; ++i) values[i] = src[activation_index(QUANTIZED_BLOCK * b + i, n, args.width, column_tile)];
+      const QuantizedBlock block = quantize(values);
+      for (uint32_t row = 0; row < block.size(); ++row) dst[quantized_index(b, row, n, args.width, column_tile)] = block[row];
     }
 }
 

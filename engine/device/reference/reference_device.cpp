@@ -35,6 +35,7 @@ DeviceInfo reference_device_info(const DeviceOptions& options) {
   info.limits.max_buffer_bytes = uint64_t{1} << 32;
   info.limits.max_buffer_count = 1u << 20;
   info.limits.host_visible_device_memory = true;
+  info.limits.integer_dot_product = true;
   info.limits.weight_layout = WeightLayout::file_blocks;
   if (options.adjust_limits) options.adjust_limits(info.limits);
   return info;

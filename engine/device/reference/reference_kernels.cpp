@@ -22,7 +22,9 @@ void run_reference_kernel(const Command& command) {
     case KernelId::embed_rows: return run(reference::embed_rows, command);
     case KernelId::rms_norm: return run(reference::rms_norm, command);
     case KernelId::head_norm: return run(reference::head_norm, command);
+    case KernelId::quantize_columns: return run(reference::quantize_columns, command);
     case KernelId::matmul_many: return run(reference::matmul_many, command);
+    case KernelId::matmul_int8: return run(reference::matmul_int8, command);
     case KernelId::matmul_cooperative: return run(reference::matmul_cooperative, command);
     case KernelId::matmul_few: return run(reference::matmul_few, command);
     case KernelId::rope_page_write: return run(reference::rope_page_write, command);

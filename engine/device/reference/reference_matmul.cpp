@@ -1,4 +1,5 @@
-// matmul_many, matmul_cooperative and matmul_few: one sum, two shapes of activations, with and without a gate.
+// matmul_many, matmul_int8, matmul_cooperative and matmul_few: one sum, three shapes of activations, with and without a gate.
+#include <bit>
 #include <vector>
 
 #include "engine/device/reference/reference_kernels.hpp"
@@ -6,6 +7,20 @@
 
 namespace quire::reference {
 namespace {
+
+/// A quantized activation as the numbers that its codes stand for.
+std::vector<float> unpack_columns(const uint32_t* src, uint32_t width, uint32_t column_count, uint32_t column_tile) {
+  std::vector<float> values(uint64_t{width} * column_count);
+  for (uint32_t n = 0; n < column_count; ++n)
+    for (uint32_t k = 0; k < width; ++k) {
+      const uint32_t block = k / QUANTIZED_BLOCK;
+      const uint32_t word = src[quantized_index(block, k % QUANTIZED_BLOCK / 4, n, width, column_tile)];
+      const auto code = static_cast<int8_t>(word >> 8 * (k % 4));
+      const auto scale = std::bit_cast<float>(src[quantized_index(block, QUANTIZED_SCALE_ROW, n, width, column_tile)]);
+      values[activation_index(k, n, width, column_tile)] = scale * static_cast<float>(code);
+    }
+  return values;
+}
 
 /// The product of one row of weights with column n.
 double dot(const std::vector<float>& row, const float* src, uint32_t n, uint32_t column_tile) {
@@ -65,6 +80,14 @@ void matmul(const MatmulArgs& args, WeightType type, uint32_t column_tile) {
 }  // namespace
 
 void matmul_many(const MatmulArgs& args, const KernelVariant& kernel) { matmul(args, kernel.weight, spec_value(kernel, "column_tile")); }
+
+void matmul_int8(const MatmulArgs& args, const KernelVariant& kernel) {
+  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const std::vector<float> src = unpack_columns(host_pointer<const uint32_t>(args.src), args.width, args.column_count, column_tile);
+  MatmulArgs unpacked = args;
+  unpacked.src = reinterpret_cast<uintptr_t>(src.data());
+  matmul(unpacked, kernel.weight, column_tile);
+}
 
 void matmul_cooperative(const MatmulArgs& args, const KernelVariant& kernel) { matmul(args, kernel.weight, MATMUL_COOPERATIVE_COLUMN_TILE); }
 

@@ -12,10 +12,31 @@ Outcome run_matmul(TestDevice& device, const MatmulCase& c) {
   const Region residual = memory.add(bytes_of(c.residual));
   const auto column_count = static_cast<uint32_t>(c.columns.size());
   const Region dst = memory.add_output(Activation::bytes(c.dst_width, column_count));
+  const bool int8 = c.arithmetic == Arithmetic::int8;
+  const bool floats_too = std::any_of(c.matrix.parts.begin(), c.matrix.parts.end(), [](const TestPart& part) { return !weight_type_info(part.type).has_scales(); });
+  const Region codes = memory.add_output(int8 ? Activation::code_bytes(c.matrix.width, column_count) : 0);
+  const Region poison = memory.add_poisoned(int8 ? bytes_of(c.src).size() : 0, RegionUse::input);
   memory.place();
-  return run_case(memory, dst, [&](Recorder r) {
-    return record_matmul(r, matrix.weights(), {memory.slice(src), c.matrix.width, column_count, c.column_tile},
-                         {memory.slice(dst), c.dst_width, column_count, c.column_tile}, c.row_offset, memory.slice(bias), memory.slice(residual));
+  return run_case(memory, dst, [&](Recorder r) -> Status {
+    Activation in{memory.slice(src), c.matrix.width, column_count, c.column_tile};
+    if (int8) {
+      QUIRE_TRY(record_quantize_columns(r, in, memory.slice(codes)));
+      in.codes = memory.slice(codes);
+      if (!floats_too) in.slice = memory.slice(poison);
+    }
+    return record_matmul(r, matrix.weights(), in, {memory.slice(dst), c.dst_width, column_count, c.column_tile}, c.row_offset, memory.slice(bias),
+                         memory.slice(residual));
+  });
+}
+
+Outcome run_quantize(TestDevice& device, const QuantizeCase& c) {
+  CaseMemory memory(device);
+  const Region src = memory.add(bytes_of(c.src));
+  const auto column_count = static_cast<uint32_t>(c.columns.size());
+  const Region codes = memory.add_output(Activation::code_bytes(c.width, column_count));
+  memory.place();
+  return run_case(memory, codes, [&](Recorder r) {
+    return record_quantize_columns(r, {memory.slice(src), c.width, column_count, c.column_tile}, memory.slice(codes));
   });
 }
 

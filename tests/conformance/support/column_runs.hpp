@@ -19,8 +19,18 @@ struct MatmulCase {
   std::vector<float> src;
   std::vector<float> bias;      ///< empty, or [dst_width]: poison outside the rows
   std::vector<float> residual;  ///< empty, or like dst
+  Arithmetic arithmetic = Arithmetic::float32;  ///< int8: parts whose weights have scales see src as codes only. Requires: column_tile > 1
 };
 Outcome run_matmul(TestDevice& device, const MatmulCase& c);
+
+struct QuantizeCase {
+  uint32_t width = 0;
+  uint32_t column_tile = 16;
+  std::vector<ColumnInfo> columns;
+  std::vector<float> src;
+};
+/// The result is the quantized activation's words, as floats of the same bits.
+Outcome run_quantize(TestDevice& device, const QuantizeCase& c);
 
 enum class GateSteps : uint8_t {
   one,     ///< record_gated_matmul, which may not touch its memory for products

@@ -90,6 +90,12 @@ std::optional<VariantSet> cooperative_variants(const char* test) {
   return variants;
 }
 
+bool has_integer_dot_product(const char* test) {
+  const bool has = test_devices().vulkan.device().limits().integer_dot_product;
+  if (!has) std::printf("SKIP %s: the device has no integer dot products\n", test);
+  return has;
+}
+
 std::string close_test_devices() {
   open_devices_slot().reset();
   std::string text;

@@ -56,6 +56,8 @@ struct TestDevices {
 TestDevices& test_devices();
 /// The chosen variants, but with the many-token family on cooperative matrices; prints that `test` is skipped and gives nothing where the device has none.
 std::optional<VariantSet> cooperative_variants(const char* test);
+/// Whether the Vulkan device runs matmul_int8; prints that `test` is skipped where it does not.
+bool has_integer_dot_product(const char* test);
 /// Destroys the devices and tells what the validation layers said since the program began; empty is what every test wants.
 std::string close_test_devices();
 

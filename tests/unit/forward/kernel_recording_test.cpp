@@ -58,6 +58,53 @@ TEST_CASE("kernels: gate and up of one type and whole tiles are one dispatch, ot
   CHECK(commands({WeightType::q4_1}, lanes, 64, 2 * lanes) == 0);
 }
 
+TEST_CASE("kernels: parts whose weights have scales are multiplied in 8-bit integers if their source has codes, others as ever") {
+  NullRecording r;
+  r.variants.cooperative_shape = {16, 16, 16};
+  r.variants.cooperative_subgroup = 32;
+  const uint32_t lanes = r.variants.lanes;
+  const auto kernels = [&](const std::vector<WeightType>& types, bool codes) {
+    WeightMatrix weights{lanes * static_cast<uint32_t>(types.size()), 64, {}};
+    for (const WeightType type : types) weights.parts.push_back({type, r.buffer.slice(), static_cast<uint32_t>(weights.parts.size()) * lanes, lanes});
+    Activation src = r.activation(64, 32, 16);
+    if (codes) src.codes = r.buffer.slice(1 << 19, Activation::code_bytes(64, 32));
+    const size_t before = r.encoder.commands().size();
+    CHECK(record_matmul(r.recorder, weights, src, r.activation(weights.rows, 32, 16)).ok());
+    if (types.size() == 2) CHECK(record_gated_matmul(r.recorder, weights, src, GateFunction::silu, {}, r.activation(weights.rows, 32, 16), r.activation(lanes, 32, 16)).ok());
+    std::vector<KernelId> recorded;
+    for (const Command& command : r.encoder.commands().subspan(before)) recorded.push_back(command.kernel.id);
+    return recorded;
+  };
+  using enum KernelId;
+  CHECK(kernels({WeightType::q4_1}, true) == std::vector{matmul_int8});
+  CHECK(kernels({WeightType::q4_1}, false) == std::vector{matmul_cooperative});
+  CHECK(kernels({WeightType::f16}, true) == std::vector{matmul_cooperative});
+  CHECK(kernels({WeightType::bf16, WeightType::q6_k}, true) == std::vector{matmul_cooperative, matmul_int8, matmul_cooperative, matmul_int8, gated_activation});
+  r.variants.cooperative_shape = {};
+  WeightMatrix gate_up{2 * lanes, 64, {{WeightType::q4_1, r.buffer.slice(), 0, 2 * lanes}}};
+  Activation src = r.activation(64, 32, 16);
+  src.codes = r.buffer.slice(1 << 19, Activation::code_bytes(64, 32));
+  const size_t before = r.encoder.commands().size();
+  CHECK(record_gated_matmul(r.recorder, gate_up, src, GateFunction::silu, {}, r.activation(2 * lanes, 32, 16), r.activation(lanes, 32, 16)).ok());
+  REQUIRE(r.encoder.commands().size() == before + 2);
+  CHECK(r.encoder.commands()[before].kernel.id == matmul_int8);
+  CHECK(r.encoder.commands()[before + 1].kernel.id == gated_activation);
+}
+
+TEST_CASE("kernels: an activation that is no multiple of 32 wide, or has too little room for its codes, is not quantized") {
+  NullRecording r;
+  const BufferSlice codes = r.buffer.slice(1 << 19, Activation::code_bytes(64, 32));
+  CHECK(record_quantize_columns(r.recorder, r.activation(80, 16, 16), codes).code() == Code::invalid_argument);
+  CHECK(record_quantize_columns(r.recorder, r.activation(64, 48, 16), codes).code() == Code::invalid_argument);
+  CHECK(r.encoder.commands().empty());
+  CHECK(record_quantize_columns(r.recorder, r.activation(64, 32, 16), codes).ok());
+  Activation src = r.activation(64, 48, 16);
+  src.codes = codes;
+  const WeightMatrix weights{16, 64, {{WeightType::q4_1, r.buffer.slice(), 0, 16}}};
+  CHECK(record_matmul(r.recorder, weights, src, r.activation(16, 48, 16)).code() == Code::invalid_argument);
+  CHECK(r.encoder.commands().size() == 1);
+}
+
 TEST_CASE("kernels: weights that are too short for their rows are refused") {
   NullRecording r;
   const uint64_t bytes = packed_bytes(r.variants.weight_layout, r.variants.tile_rows, WeightType::q8_0, 16, 64);
