@@ -69,6 +69,7 @@ void add_bench(CLI::App& app, Outcome& outcome) {
   add_context(*verb, flags->model);
   add_kv_parts(*verb, flags->model);
   add_cache_limits(*verb, flags->model);
+  add_arithmetic(*verb, flags->model);
   add_json(*verb, flags->json);
   verb->footer(
       "\nExamples:\n"

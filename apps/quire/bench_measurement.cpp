@@ -111,7 +111,7 @@ Json describe_run(const BenchRig& rig, const ModelFlags& flags) {
           {"device", device.name},
           {"driver", device.driver},
           {"api_version", device.api_version},
-          {"variants", device.variants},
+          {"variants", rig.info().variants},
           {"persistent_workers", rig.info().persistent_workers},
           {"chunk", rig.info().chunk},
           {"context_length", rig.info().context_length}};

@@ -41,6 +41,13 @@ void add_timeline(CLI::App& verb, ModelFlags& flags) {
 void add_cache(CLI::App& verb, ModelFlags& flags) {
   add_timeline(verb, flags);
   add_cache_limits(verb, flags);
+  add_arithmetic(verb, flags);
+}
+
+void add_arithmetic(CLI::App& verb, ModelFlags& flags) {
+  verb.add_option("--arithmetic", flags.arithmetic,
+                  "of prompt tokens: float, or int8, which rounds activations to 8 bits: other results, and faster on GPUs with integer dot products")
+      ->capture_default_str();
 }
 
 void add_cache_limits(CLI::App& verb, ModelFlags& flags) {
@@ -84,6 +91,12 @@ quire_sampling sampling_of(const SamplingFlags& flags, uint64_t seed) {
   sampling.min_p = flags.min_p;
   sampling.seed = seed;
   return sampling;
+}
+
+Outcome arithmetic_of(const ModelFlags& flags, quire_arithmetic& arithmetic) {
+  if (flags.arithmetic != "float" && flags.arithmetic != "int8") return failure(kExitUsage, "arithmetic '" + flags.arithmetic + "' is none of float, int8");
+  arithmetic = flags.arithmetic == "int8" ? QUIRE_ARITHMETIC_INT8 : QUIRE_ARITHMETIC_FLOAT;
+  return {};
 }
 
 Outcome page_formats(const ModelFlags& flags, quire_page_format& k, quire_page_format& v) {

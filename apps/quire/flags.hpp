@@ -16,6 +16,7 @@ struct ModelFlags {
   std::string option;           ///< -m
   std::string device;
   std::string kv = "f16", kv_k, kv_v;
+  std::string arithmetic = "float";
   std::string chat_template;    ///< "": the model's own
   uint32_t context_length = 0;
   uint32_t chunk = 0;
@@ -43,10 +44,11 @@ void add_context(CLI::App& verb, ModelFlags& flags);
 void add_kv_parts(CLI::App& verb, ModelFlags& flags);
 /// Chunk and budget.
 void add_cache_limits(CLI::App& verb, ModelFlags& flags);
+void add_arithmetic(CLI::App& verb, ModelFlags& flags);
 void add_no_tune(CLI::App& verb, ModelFlags& flags);
 /// Context and page formats: what the bytes of a timeline follow from.
 void add_timeline(CLI::App& verb, ModelFlags& flags);
-/// The same, chunk and budget.
+/// The same, chunk and budget, and arithmetic.
 void add_cache(CLI::App& verb, ModelFlags& flags);
 void add_chat_template(CLI::App& verb, ModelFlags& flags);
 void add_sampling(CLI::App& verb, SamplingFlags& flags);
@@ -63,6 +65,8 @@ struct NamedPageFormat {
 /// As `--kv` takes them.
 inline constexpr std::array<NamedPageFormat, 3> kPageFormats = {{{QUIRE_PAGE_F16, "f16"}, {QUIRE_PAGE_F32, "f32"}, {QUIRE_PAGE_Q8, "q8"}}};
 
+/// On error: kExitUsage.
+Outcome arithmetic_of(const ModelFlags& flags, quire_arithmetic& arithmetic);
 /// On error: kExitUsage.
 Outcome page_formats(const ModelFlags& flags, quire_page_format& k, quire_page_format& v);
 

@@ -60,12 +60,13 @@ Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engin
 
 Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, quire_cpp::Model& model) {
   if (flags.model().empty()) return failure(kExitUsage, "no model is given: name a GGUF file, or a model of models.lock such as smollm2");
+  quire_model_options options = quire_cpp::sized<quire_model_options>();
+  QUIRE_APP_TRY(arithmetic_of(flags, options.arithmetic));
   std::string path;
   QUIRE_APP_TRY(find_model(flags.model(), path));
   quire_source source = quire_cpp::sized<quire_source>();
   source.path = path.c_str();
   ProgressBar bar("loading");
-  quire_model_options options = quire_cpp::sized<quire_model_options>();
   options.context_length = flags.context_length;
   options.chunk = flags.chunk;
   options.progress = show_progress;

@@ -74,7 +74,7 @@ struct quire_model {
   quire_engine& engine;
   quire::api::ErrorSlot error;
   std::unique_ptr<quire::Model> model;
-  std::string name, chat_template;
+  std::string name, chat_template, variants;
   size_t children = 0;
 };
 

@@ -6,8 +6,11 @@ using namespace quire::api;
 
 namespace {
 
-ModelOptions model_options(const quire_engine& engine, const quire_model_options& given) {
+Result<ModelOptions> model_options(const quire_engine& engine, const quire_model_options& given) {
   ModelOptions options;
+  if (given.arithmetic != QUIRE_ARITHMETIC_FLOAT && given.arithmetic != QUIRE_ARITHMETIC_INT8)
+    return make_error(Code::invalid_argument, "%u is no quire_arithmetic of this version", static_cast<unsigned>(given.arithmetic));
+  options.arithmetic = given.arithmetic == QUIRE_ARITHMETIC_INT8 ? Arithmetic::int8 : Arithmetic::float32;
   options.context_length = given.context_length;
   options.chunk = given.chunk;
   options.variants = engine.variants;
@@ -49,10 +52,13 @@ quire_status quire_model_open(quire_engine* engine, const quire_source* source, 
     *model = nullptr;
     QUIRE_ASSIGN(const quire_model_options given, read_struct(options, "quire_model_options"));
     QUIRE_ASSIGN(std::shared_ptr<ByteSource> bytes, open_source(source));
-    QUIRE_ASSIGN(std::unique_ptr<Model> opened, Model::open(*engine->device, std::move(bytes), model_options(*engine, given)));
+    QUIRE_ASSIGN(const ModelOptions chosen, model_options(*engine, given));
+    QUIRE_ASSIGN(std::unique_ptr<Model> opened, Model::open(*engine->device, std::move(bytes), chosen));
     std::string name = metadata_string(opened->file(), "general.name");
     std::string chat_template(opened->chat_template() != nullptr ? opened->chat_template()->family() : "");
+    std::string variants = opened->variants().describe();
     auto* created = engine->memory.create<quire_model>(*engine, std::move(opened));
+    created->variants = std::move(variants);
     created->name = std::move(name);
     created->chat_template = std::move(chat_template);
     *model = created;
@@ -83,6 +89,7 @@ quire_status quire_model_get_info(quire_model* model, quire_model_info* info) {
     out.chat_template_error = model->model->chat_template_error().message.c_str();
     const PersistentReport& persistent = model->model->persistent_decode();
     out.persistent_why_not = persistent.why_not.c_str();
+    out.variants = model->variants.c_str();
     out.persistent_workers = persistent.why_not.empty() ? persistent.worker_count : 0;
     out.vocabulary = hyper.vocabulary_size;
     out.layers = hyper.block_count;

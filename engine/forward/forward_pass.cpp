@@ -22,6 +22,16 @@ Status record_attention(Recorder r, const LayerAttention& layer, const StepInput
   return record_attend_merge(r, partials, splits, layer.shape, input.columns, attended);
 }
 
+/// `src` for its product with `weights`: with codes, where that is computed from them.
+Result<Activation> quantized_for(Recorder r, const WeightMatrix& weights, const Activation& src, const Scratch& scratch) {
+  const bool has_scales = std::any_of(weights.parts.begin(), weights.parts.end(), [](const WeightPart& part) { return weight_type_info(part.type).has_scales(); });
+  if (r.variants.many_arithmetic != Arithmetic::int8 || src.column_tile == 1 || !has_scales) return src;
+  Activation quantized = src;
+  quantized.codes = scratch.slice({scratch.layout().codes.offset_bytes, Activation::code_bytes(src.width, src.column_count)});
+  QUIRE_TRY(record_quantize_columns(r, src, quantized.codes));
+  return quantized;
+}
+
 /// dst = residual + W src (+ bias), normed first where the family norms what a part adds; `projected` holds the product then.
 Status record_addition(Recorder r, const WeightMatrix& weights, BufferSlice bias, BufferSlice post_norm, float epsilon, const Activation& src,
                        const Activation& residual, const Activation& projected, const Activation& dst) {
@@ -56,15 +66,19 @@ Result<Activation> record_layers(Recorder r, const Hyperparameters& hyper, const
     const StepTables tables{input.columns, input.sequences[attention.group], input.pages};
 
     QUIRE_TRY(record_rms_norm(r, x, w.attention_norm, hyper.rms_epsilon, normed));
-    QUIRE_TRY(record_matmul(r, w.qkv, normed, qkv, 0, w.qkv_bias));
+    QUIRE_ASSIGN(const Activation attention_in, quantized_for(r, w.qkv, normed, scratch));
+    QUIRE_TRY(record_matmul(r, w.qkv, attention_in, qkv, 0, w.qkv_bias));
     if (w.query_norm) QUIRE_TRY(record_head_norm(r, qkv, attention.shape, w.query_norm, w.key_norm, hyper.rms_epsilon));
     QUIRE_TRY(record_rope_page_write(r, qkv, input.rope[attention.rope_kind], hyper.rope_dimension_count, hyper.rope_order, attention.shape, tables, q));
     QUIRE_TRY(record_attention(r, attention, input, q, attended, scratch));
-    QUIRE_TRY(record_addition(r, w.attention_out, w.attention_out_bias, w.post_attention_norm, hyper.rms_epsilon, attended, x, normed, next));
+    QUIRE_ASSIGN(const Activation attention_out, quantized_for(r, w.attention_out, attended, scratch));
+    QUIRE_TRY(record_addition(r, w.attention_out, w.attention_out_bias, w.post_attention_norm, hyper.rms_epsilon, attention_out, x, normed, next));
 
     QUIRE_TRY(record_rms_norm(r, next, w.feed_forward_norm, hyper.rms_epsilon, normed));
-    QUIRE_TRY(record_gated_matmul(r, w.gate_up, normed, hyper.gate_function, w.gate_up_bias, gate_up, gated));
-    QUIRE_TRY(record_addition(r, w.down, w.down_bias, w.post_feed_forward_norm, hyper.rms_epsilon, gated, next, normed, x));
+    QUIRE_ASSIGN(const Activation feed_forward_in, quantized_for(r, w.gate_up, normed, scratch));
+    QUIRE_TRY(record_gated_matmul(r, w.gate_up, feed_forward_in, hyper.gate_function, w.gate_up_bias, gate_up, gated));
+    QUIRE_ASSIGN(const Activation feed_forward_out, quantized_for(r, w.down, gated, scratch));
+    QUIRE_TRY(record_addition(r, w.down, w.down_bias, w.post_feed_forward_norm, hyper.rms_epsilon, feed_forward_out, next, normed, x));
   }
   return x;
 }

@@ -23,6 +23,8 @@ ScratchLayout ScratchLayout::plan(const Hyperparameters& hyper, const StepCapaci
   layout.partials = take_bytes(attend_partials_bytes(capacity.generated_columns, hyper.head_count, hyper.value_length, capacity.split_count));
   layout.gate_up = take(uint64_t{2} * hyper.feed_forward_length, columns);
   layout.gated = take(hyper.feed_forward_length, columns);
+  layout.codes = take_bytes(Activation::code_bytes(
+      std::max({hyper.embedding_length, hyper.head_count * hyper.value_length, hyper.feed_forward_length}), capacity.quantized_columns));
   layout.logit_input = take(hyper.embedding_length, kLogitRows);
   layout.logit_normed = take(hyper.embedding_length, kLogitRows);
   layout.logits = take(hyper.vocabulary_size, kLogitRows);

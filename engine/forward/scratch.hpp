@@ -16,6 +16,7 @@ inline constexpr uint32_t kLogitRows = 8;
 /// What a step may hold at most; every scratch size follows from it.
 struct StepCapacity {
   uint32_t prompt_columns = 0;     ///< columns of the many-token family, padding included
+  uint32_t quantized_columns = 0;  ///< prompt_columns where products read 8-bit codes of activations, else 0
   uint32_t generated_columns = 0;  ///< columns of the one-token family
   uint32_t split_count = 1;        ///< attention splits of the longest sequence allowed
 };
@@ -34,6 +35,7 @@ struct ScratchLayout {
   Range partials;      ///< attend_decode's
   Range gate_up;       ///< [2 * feed_forward]
   Range gated;         ///< [feed_forward]
+  Range codes;         ///< of the activation that the next product reads
   Range logit_input;   ///< [embedding] x kLogitRows
   Range logit_normed;  ///< [embedding] x kLogitRows
   Range logits;        ///< [vocabulary] x kLogitRows

@@ -101,6 +101,7 @@ const Hyperparameters& Model::hyperparameters() const { return impl_->hyper; }
 const Tokenizer& Model::tokenizer() const { return *impl_->tokenizer; }
 const ChatTemplate* Model::chat_template() const { return impl_->chat_template ? &*impl_->chat_template : nullptr; }
 const Error& Model::chat_template_error() const { return impl_->chat_template_error; }
+const VariantSet& Model::variants() const { return impl_->variants; }
 uint32_t Model::context_length() const { return impl_->context_length; }
 uint32_t Model::chunk() const { return impl_->chunk; }
 ModelMemory Model::memory() const {

@@ -46,6 +46,7 @@ struct ModelOptions {
   uint64_t slab_bytes = uint64_t{128} << 20;
   PageFill page_fill = PageFill::as_left; ///< what new pages hold: tests poison them
   std::string chat_template;             ///< by its name (ChatTemplate::named); "": recognised from the file's own
+  Arithmetic arithmetic = Arithmetic::float32;  ///< of prompt tokens
   PersistentChoice persistent_decode = PersistentChoice::off;
   std::optional<uint32_t> persistent_spin_bound;  ///< reads of memory at one wait; unset: a bound of seconds
   std::optional<uint32_t> persistent_probe_spin_bound;  ///< likewise, in the probe; unset: some tens of milliseconds
@@ -93,6 +94,8 @@ class Model {
   /// Null if the file has no template that is recognised; `chat_template_error` says why.
   const ChatTemplate* chat_template() const;
   const Error& chat_template_error() const;
+  /// The device's, with the model's arithmetic: with device and driver they fix every rounding.
+  const VariantSet& variants() const;
   uint32_t context_length() const;
   uint32_t chunk() const;
   /// Bytes for one sequence of `context` tokens in `formats`.

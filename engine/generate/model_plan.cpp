@@ -87,6 +87,9 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
   QUIRE_ASSIGN(plan.hyper, read_hyperparameters(file));
   QUIRE_TRY(check_tensors(file, plan.hyper));
   plan.variants = options.variants.value_or(choose_variants(limits));
+  if (options.arithmetic == Arithmetic::int8 && !limits.integer_dot_product)
+    return make_error(Code::unsupported, "8-bit arithmetic needs a device with integer dot products (shaderIntegerDotProduct); this one was opened without them");
+  plan.variants.many_arithmetic = options.arithmetic;
   QUIRE_ASSIGN(plan.weights, plan_weights(file, plan.hyper, limits, plan.variants));
   QUIRE_ASSIGN(plan.groups, make_cache_groups(plan.hyper));
   plan.layers = place_layers(plan.hyper, plan.groups);
@@ -100,6 +103,7 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
 
   // A chunk may be shared by several sessions, each starting on a tile of its own.
   plan.capacity.prompt_columns = round_up(std::max(plan.chunk, kLeastPromptColumns), plan.variants.many_column_tile);
+  plan.capacity.quantized_columns = options.arithmetic == Arithmetic::int8 ? plan.capacity.prompt_columns : 0;
   plan.capacity.generated_columns = kGeneratedColumns;
   for (const CacheGroup& group : plan.groups)
     plan.capacity.split_count = std::max(plan.capacity.split_count, split_count_for(plan.variants, plan.context_length - 1, group.window));

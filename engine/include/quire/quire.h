@@ -219,8 +219,7 @@ QUIRE_API quire_status quire_engine_save_pipeline_cache(quire_engine *engine);
 typedef struct quire_source {
   size_t struct_size;
   const char *path;                /* UTF-8; null: read_at is used */
-  /* Fills `buffer` with exactly size_bytes bytes from offset_bytes. Returns 0, or anything else on failure. Never called outside
-   * [0, size_bytes of the source). */
+  /* Fills `buffer` with exactly size_bytes bytes from offset_bytes, which lie in [0, size_bytes of the source). Returns 0, or anything else on failure. */
   int (*read_at)(void *user, uint64_t offset_bytes, void *buffer, size_t size_bytes);
   uint64_t size_bytes;             /* of the whole source, with read_at */
   void *user;                      /* must live as long as the file or model */
@@ -302,6 +301,9 @@ QUIRE_API quire_status quire_file_predict_group(quire_file *file, uint32_t conte
  * same bits. Where a probe at quire_model_open shows that it can be (quire_model_info.persistent_why_not); it needs a processor to itself. */
 typedef enum quire_persistent { QUIRE_PERSISTENT_OFF = 0, QUIRE_PERSISTENT_IF_POSSIBLE = 1 } quire_persistent;
 
+/* What multiplies prompt tokens with quantized weights. INT8 rounds activations to 8 bits, 32 to a scale: other results (mean KL divergence up to 5e-3).
+ * It needs a device with integer dot products. Generated tokens are multiplied in floats either way. */
+typedef enum quire_arithmetic { QUIRE_ARITHMETIC_FLOAT = 0, QUIRE_ARITHMETIC_INT8 = 1, QUIRE_ARITHMETIC_FORCE_32_BITS = 0x7fffffff } quire_arithmetic;
 typedef struct quire_model_options {
   size_t struct_size;
   uint32_t context_length;         /* longest session, in tokens; 0: what the model was trained for */
@@ -311,10 +313,12 @@ typedef struct quire_model_options {
   void *progress_user;
   const char *chat_template;       /* a template by its name, such as "chatml"; null or "": recognised from the file's own */
   quire_persistent persistent;     /* how tokens of one session are generated on software devices */
+  quire_arithmetic arithmetic;
 } quire_model_options;
 
-/* Reads the file, checks it and brings the weights to the device. On error: not_found, io, corrupt, invalid_argument (a template of no known
- * name: the message lists them), unsupported (names the architecture, weight type or tokenizer), out_of_*_memory, cancelled, device_lost; the message is quire_engine_last_error's. */
+/* Reads the file, checks it and brings the weights to the device. On error: not_found, io, corrupt, invalid_argument (a template of no known name: the message
+ * lists them; no quire_arithmetic), unsupported (names the architecture, weight type, tokenizer or what the device lacks), out_of_*_memory, cancelled,
+ * device_lost; the message is quire_engine_last_error's. */
 QUIRE_API quire_status quire_model_open(quire_engine *engine, const quire_source *source, const quire_model_options *options, quire_model **model);
 /* Null is allowed. On error: busy (a session or decoder is alive). */
 QUIRE_API quire_status quire_model_free(quire_model *model);
@@ -339,6 +343,7 @@ typedef struct quire_model_info {
   uint32_t eos_token;
   const char *persistent_why_not;  /* why steps do not run as one dispatch, or "" where they do; valid until the next call on the model */
   uint32_t persistent_workers;     /* workgroups that were seen to run at the same time; 0: not in use */
+  const char *variants;            /* quire_device_info.variants, with the model's arithmetic */
 } quire_model_info;
 QUIRE_API quire_status quire_model_get_info(quire_model *model, quire_model_info *info);
 
@@ -374,9 +379,8 @@ typedef struct quire_message {
   size_t content_bytes;
 } quire_message;
 
-/* Writes a conversation as ids with the model's own chat template, ending where the assistant's answer begins.
- * Special tokens come from the template alone, never from `content`. A model with a default system message gets it unless the first message
- * is a system message.
+/* Writes a conversation as ids with the model's own chat template, ending where the assistant's answer begins. Special tokens come from the
+ * template alone, never from `content`. A model with a default system message gets it unless the first message is a system message.
  * `from`: how many leading messages a session already holds. 0: all are written. Otherwise messages[from - 1] is the assistant's, as it was
  * generated and without an end token, and the ids begin with what closes that turn; appended to the session, they continue it.
  * On error: not_found (the model's file has no template), unsupported (it has one that is not recognised: quire_model_options.chat_template can
@@ -388,9 +392,8 @@ QUIRE_API quire_status quire_model_apply_template(quire_model *model, const quir
 QUIRE_API quire_status quire_decoder_create(quire_model *model, quire_decoder **decoder);
 QUIRE_API quire_status quire_decoder_free(quire_decoder *decoder);
 QUIRE_API const char *quire_decoder_last_error(const quire_decoder *decoder);
-/* *text is valid until the next call on the decoder. Special tokens give no text. The first token begins a text: where a vocabulary puts a space
- * before a text, it is left out. To decode what continues a prompt, push the prompt's ids first.
- * On error: invalid_argument (outside the vocabulary). */
+/* *text is valid until the next call on the decoder. Special tokens give no text. The first token begins a text: where a vocabulary puts a space before a
+ * text, it is left out. To decode what continues a prompt, push the prompt's ids first. On error: invalid_argument (outside the vocabulary). */
 QUIRE_API quire_status quire_decoder_push(quire_decoder *decoder, uint32_t token, const char **text, size_t *text_bytes);
 /* Ends the text: the kept bytes of an incomplete character come out as U+FFFD. The decoder can be used again. */
 QUIRE_API quire_status quire_decoder_flush(quire_decoder *decoder, const char **text, size_t *text_bytes);
@@ -454,11 +457,10 @@ typedef struct quire_sampling {
   uint64_t seed;
 } quire_sampling;
 
-/* Chooses the next token from the logits after the newest one. Filters apply in the order top_k, top_p, min_p, temperature; each works on
- * what the one before it kept, renormalised. The random number is a pure function of (seed, index of the new token in the timeline), so a
- * choice depends neither on other sessions nor on how often sample was called. The token is not appended.
- * It runs on the device, and only the token is read back. Probabilities are summed as integers, so that the same logits give the same token on every
- * device; a token 2^40 times less likely than the most likely is never drawn. Null: greedy.
+/* Chooses the next token from the logits after the newest one. Filters apply in the order top_k, top_p, min_p, temperature; each works on what the one before
+ * it kept, renormalised. The random number is a pure function of (seed, index of the new token in the timeline), so a choice depends neither on other sessions
+ * nor on how often sample was called. The token is not appended. It runs on the device, and only the token is read back. Probabilities are summed as integers,
+ * so that the same logits give the same token on every device; a token 2^40 times less likely than the most likely is never drawn. Null: greedy.
  * On error: invalid_argument (a value out of range; tokens are pending; nothing computed), non_finite, device_lost. */
 QUIRE_API quire_status quire_session_sample(quire_session *session, const quire_sampling *sampling, uint32_t *token);
 
@@ -478,10 +480,9 @@ QUIRE_API quire_status quire_session_run(quire_session *session, quire_keep_goin
 /* The same for several sessions of one model, computed together. Messages are written to every session given. */
 QUIRE_API quire_status quire_sessions_run(quire_session *const *sessions, size_t count, quire_keep_going_function keep_going, void *user);
 
-/* The same, resumable: begin, poll and finish with a timeout of 0 return at once, so that a host draws frames in between.
- * A step takes the next run of pending tokens (of one phase, at most a chunk) of each session; sessions without pending tokens are left out.
- * On error: invalid_argument (nothing pending, a session twice, different models), out_of_pages, out_of_device_memory, busy, device_lost;
- * the message is written to every session given. */
+/* The same, resumable: begin, poll and finish with a timeout of 0 return at once, so that a host draws frames in between. A step takes the next run of
+ * pending tokens (of one phase, at most a chunk) of each session; sessions without pending tokens are left out. On error: invalid_argument (nothing pending,
+ * a session twice, different models), out_of_pages, out_of_device_memory, busy, device_lost; the message is written to every session given. */
 QUIRE_API quire_status quire_step_begin(quire_session *const *sessions, size_t count, quire_step **step);
 QUIRE_API const char *quire_step_last_error(const quire_step *step);
 /* *done becomes 1 when finish will not wait. On error: device_lost. */
