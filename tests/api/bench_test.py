@@ -29,6 +29,8 @@ def a_report_says_what_was_measured_on_what():
         assert isinstance(report[key], str) and report[key], key
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", report["date"])
     assert report["variants"] in quire("devices")[0].decode()
+    in_int8 = bench("-p", 8, "-n", 0, "-r", 1, "--no-kernels", "--device", "reference", "--arithmetic", "int8")
+    assert in_int8["variants"].endswith("; many in 8-bit integers")
     prefill, decode = report["results"]
     assert report["prefill_tok_s"] == prefill["median_tok_s"] > 0 and report["decode_tok_s"] == decode["median_tok_s"] > 0
     for result, tokens in ((prefill, 8), (decode, 4)):

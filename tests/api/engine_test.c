@@ -238,6 +238,8 @@ static void model_sources(const backend *on) {
   CHECK(calls_of_progress == 1);
   options = (quire_model_options){.struct_size = sizeof options, .context_length = kContext + 1};
   CHECK_STATUS(QUIRE_INVALID_ARGUMENT, open_source(engine, &source, &options), "");
+  options = (quire_model_options){.struct_size = sizeof options, .arithmetic = (quire_arithmetic)2};
+  CHECK_STATUS(QUIRE_INVALID_ARGUMENT, open_source(engine, &source, &options), "");
   CHECK_STATUS(QUIRE_INVALID_ARGUMENT, quire_model_open(engine, &source, NULL, NULL), "");
   CHECK_OK(open_source(engine, &source, NULL), quire_engine_last_error(engine));
   quire_engine_memory memory = {.struct_size = sizeof memory};

@@ -62,6 +62,8 @@ def exit_codes_tell_what_went_wrong():
     quire("run", MODEL, "x", "--nosuch", code=2)
     quire("run", MODEL, "x", "--top-p", "1.5", code=2)
     quire("run", MODEL, "x", "--kv", "q9", code=2)
+    for verb in (("run", MODEL, "x"), ("bench", MODEL), ("logits", MODEL, "--out", "-")):
+        assert "'int4' is none of float, int8" in quire(*verb, "--arithmetic", "int4", stdin=b"1", code=2)[1]
     quire("run", MODEL, "x", "-c", 513, code=2)
     quire(code=2)
     quire("run", "nosuch.gguf", "x", code=3)

@@ -11,17 +11,19 @@ struct BitCase {
   const GoldenModel& model;
   uint32_t lead;
   PageFormats formats;
+  Arithmetic arithmetic = Arithmetic::float32;
 };
-const BitCase kCases[] = {{kSmolLm2, 0, {}}, {kSmolLm2, 0, {PageFormat::q8, PageFormat::q8}}, {kGemma3, 505, {}}};
+const BitCase kCases[] = {{kSmolLm2, 0, {}}, {kSmolLm2, 0, {PageFormat::q8, PageFormat::q8}}, {kGemma3, 505, {}}, {kSmolLm2, 0, {}, Arithmetic::int8}};
 
 SessionOptions options_of(const BitCase& bit_case) { return {.formats = bit_case.formats}; }
+ModelOptions model_options_of(const BitCase& bit_case) { return {.arithmetic = bit_case.arithmetic}; }
 
 /// Runs `check` for every model that is there.
 template <class F>
 void for_each_model(const char* test, F&& check) {
   for (const BitCase& bit_case : kCases) {
     if (!have(test, bit_case.model)) continue;
-    INFO(bit_case.model.name, ", keys in ", page_format_name(bit_case.formats.k));
+    INFO(bit_case.model.name, ", keys in ", page_format_name(bit_case.formats.k), bit_case.arithmetic == Arithmetic::int8 ? ", prompts in int8" : "");
     check(bit_case);
   }
 }
@@ -88,14 +90,14 @@ void check_batch(ModelUnderTest& m, const BitCase& bit_case, uint32_t batch) {
 
 TEST_CASE("bits: sessions stepped together answer as each does alone, in batches of 2, 5 and 8") {
   for_each_model("batch bits", [](const BitCase& bit_case) {
-    ModelUnderTest m(bit_case.model);
+    ModelUnderTest m(bit_case.model, model_options_of(bit_case));
     for (const uint32_t batch : {2U, 5U, 8U}) check_batch(m, bit_case, batch);
   });
 }
 
 TEST_CASE("bits: a prompt in chunks of 1, 7, 32 or 100 tokens answers as in one") {
   for_each_model("chunk bits", [](const BitCase& bit_case) {
-    ModelUnderTest m(bit_case.model);
+    ModelUnderTest m(bit_case.model, model_options_of(bit_case));
     const std::vector<uint32_t> prompt = made_up_tokens(bit_case.lead + 150, 1);
     const std::vector<uint32_t> forced = made_up_tokens(3, 2);
     const std::vector<float> whole = timeline(*m.session(options_of(bit_case)), prompt, forced);
@@ -115,7 +117,7 @@ TEST_CASE("bits: a prompt in chunks of 1, 7, 32 or 100 tokens answers as in one"
 
 TEST_CASE("bits: a prompt and a generation stepped together answer as each alone") {
   for_each_model("mixed bits", [](const BitCase& bit_case) {
-    ModelUnderTest m(bit_case.model);
+    ModelUnderTest m(bit_case.model, model_options_of(bit_case));
     const std::vector<uint32_t> prompt_a = made_up_tokens(70, 3), prompt_b = made_up_tokens(40, 4), forced = made_up_tokens(1, 5);
     const std::vector<float> alone_a = timeline(*m.session(options_of(bit_case)), prompt_a, forced);
     const std::vector<float> alone_b = timeline(*m.session(options_of(bit_case)), prompt_b, {});
@@ -136,10 +138,10 @@ TEST_CASE("bits: a fresh and a reset session after other sessions' work equal a 
     const std::vector<uint32_t> prompt = made_up_tokens(90, 6), forced = made_up_tokens(2, 7);
     std::vector<float> first;
     {
-      ModelUnderTest m(bit_case.model);
+      ModelUnderTest m(bit_case.model, model_options_of(bit_case));
       first = timeline(*m.session(options_of(bit_case)), prompt, forced);
     }
-    ModelUnderTest m(bit_case.model);
+    ModelUnderTest m(bit_case.model, model_options_of(bit_case));
     const auto other = m.session(options_of(bit_case));
     timeline(*other, made_up_tokens(130, 8), made_up_tokens(4, 9));
     const auto reused = m.session(options_of(bit_case));
@@ -153,7 +155,7 @@ TEST_CASE("bits: a fresh and a reset session after other sessions' work equal a 
 
 TEST_CASE("bits: after a truncation the same tokens give the same bits") {
   for_each_model("truncate bits", [](const BitCase& bit_case) {
-    ModelUnderTest m(bit_case.model);
+    ModelUnderTest m(bit_case.model, model_options_of(bit_case));
     const std::vector<uint32_t> prompt = made_up_tokens(100, 12), forced = made_up_tokens(3, 13);
     const auto session = m.session(options_of(bit_case));
     const std::vector<float> first = timeline(*session, prompt, forced);
@@ -167,7 +169,7 @@ TEST_CASE("bits: whole steps equal those with a full barrier before every comman
     const std::vector<uint32_t> prompt = made_up_tokens(100, 14), forced = made_up_tokens(8, 15);
     std::vector<float> answers[2];
     for (const BarrierMode mode : {BarrierMode::tracked, BarrierMode::full}) {
-      ModelUnderTest m(bit_case.model, {}, [mode](DeviceOptions& options) { options.barriers = mode; });
+      ModelUnderTest m(bit_case.model, model_options_of(bit_case), [mode](DeviceOptions& options) { options.barriers = mode; });
       answers[static_cast<size_t>(mode)] = timeline(*m.session(options_of(bit_case)), prompt, forced);
     }
     CHECK(same_bits(answers[0], answers[1]));

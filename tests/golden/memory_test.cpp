@@ -58,11 +58,12 @@ void check_session(Device& device, Model& model, const MemoryPrediction& predict
   CHECK(device.memory().buffer_bytes == total + used.cache.slab_bytes - used.cache.in_use_bytes);
 }
 
-void check_prediction(Device& device, const GoldenModel& golden, uint32_t context, std::span<const FormatPair> pairs) {
-  INFO(golden.name, ", context ", context);
+void check_prediction(Device& device, const GoldenModel& golden, uint32_t context, std::span<const FormatPair> pairs,
+                      Arithmetic arithmetic = Arithmetic::float32) {
+  INFO(golden.name, ", context ", context, arithmetic == Arithmetic::int8 ? ", prompts in int8" : "");
   const auto source = [&]() -> std::shared_ptr<ByteSource> { return require_ok(FileSource::open(golden.path.string())); };
   const GgufFile file = require_ok(GgufFile::read(*source()));
-  const ModelOptions options{.context_length = context};
+  const ModelOptions options{.context_length = context, .arithmetic = arithmetic};
   const auto predict = [&](uint32_t length, PageFormats formats) { return require_ok(predict_memory(file, device.limits(), options, length, formats)); };
   const uint64_t before = device.memory().buffer_bytes;
   const auto model = require_ok(Model::open(device, source(), options));
@@ -89,7 +90,8 @@ TEST_CASE("memory: so they do on Vulkan") {
   for (const GoldenModel* golden : {&kSmolLm2, &kGemma3}) {
     if (!have("predicted memory on Vulkan", *golden)) continue;
     test::VulkanFixture vulkan;
-    check_prediction(vulkan.device(), *golden, 600, mixed);
+    for (const Arithmetic arithmetic : {Arithmetic::float32, Arithmetic::int8})
+      if (arithmetic == Arithmetic::float32 || vulkan.device().limits().integer_dot_product) check_prediction(vulkan.device(), *golden, 600, mixed, arithmetic);
   }
 }
 

@@ -76,6 +76,27 @@ TEST_CASE("model_choices: whatever tuning may choose, a model answers with the s
     }
 }
 
+TEST_CASE("model_choices: 8-bit arithmetic is refused by a device without integer dot products, and takes room for codes where it runs") {
+  static const std::vector<std::byte> bytes = testing::make_tiny_llama({}).finish();
+  const auto source = [] { return std::make_shared<MemorySource>(bytes); };
+  const ModelOptions int8{.arithmetic = Arithmetic::int8};
+  VulkanFixture without([](DeviceOptions& options) { options.adjust_limits = [](Limits& limits) { limits.integer_dot_product = false; }; });
+  const auto refused = Model::open(without.device(), source(), int8);
+  REQUIRE(refused.code() == Code::unsupported);
+  CHECK(refused.error().message.find("integer dot products") != std::string::npos);
+  const GgufFile file = std::move(GgufFile::read(*source())).value();
+  CHECK(predict_memory(file, without.device().limits(), int8, 100, {}).code() == Code::unsupported);
+  CHECK(Model::open(without.device(), source(), {}).ok());
+
+  DeviceOptions reference;
+  reference.backend = BackendKind::reference;
+  Device device = std::move(Device::open(reference)).value();
+  const std::unique_ptr<Model> plain = open_model(device, {}), quantized = open_model(device, int8);
+  CHECK(quantized->memory().scratch_bytes > plain->memory().scratch_bytes);
+  for (const Model* model : {plain.get(), quantized.get()}) CHECK(model->memory().scratch_bytes == model->memory_prediction(100, {}).scratch_bytes);
+  CHECK(quantized->variants().describe() == plain->variants().describe() + "; many in 8-bit integers");
+}
+
 TEST_CASE("model_choices: a chunk is no longer than lets its largest product fit a submission, and that changes no bit") {
   VulkanFixture unbounded;
   const std::unique_ptr<Model> whole = open_model(unbounded.device(), {});
