@@ -46,7 +46,7 @@ void add_cache(CLI::App& verb, ModelFlags& flags) {
 
 void add_arithmetic(CLI::App& verb, ModelFlags& flags) {
   verb.add_option("--arithmetic", flags.arithmetic,
-                  "of prompt tokens: float, or int8, which rounds activations to 8 bits: other results, and faster on GPUs with integer dot products")
+                  "of prompt tokens: float, or int8, which rounds activations to 8 bits: other results, for GPUs with fast integer dot products")
       ->capture_default_str();
 }
 

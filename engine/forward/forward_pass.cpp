@@ -24,8 +24,9 @@ Status record_attention(Recorder r, const LayerAttention& layer, const StepInput
 
 /// `src` for its product with `weights`: with codes, where that is computed from them.
 Result<Activation> quantized_for(Recorder r, const WeightMatrix& weights, const Activation& src, const Scratch& scratch) {
-  const bool has_scales = std::any_of(weights.parts.begin(), weights.parts.end(), [](const WeightPart& part) { return weight_type_info(part.type).has_scales(); });
-  if (r.variants.many_arithmetic != Arithmetic::int8 || src.column_tile == 1 || !has_scales) return src;
+  const auto has_scales = [](const WeightPart& part) { return weight_type_info(part.type).has_scales(); };
+  const bool in_int8 = r.variants.many_arithmetic == Arithmetic::int8 && src.column_tile > 1;
+  if (!in_int8 || std::none_of(weights.parts.begin(), weights.parts.end(), has_scales)) return src;
   Activation quantized = src;
   quantized.codes = scratch.slice({scratch.layout().codes.offset_bytes, Activation::code_bytes(src.width, src.column_count)});
   QUIRE_TRY(record_quantize_columns(r, src, quantized.codes));

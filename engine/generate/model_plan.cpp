@@ -88,7 +88,7 @@ Result<ModelPlan> plan_model(const GgufFile& file, const Limits& limits, const M
   QUIRE_TRY(check_tensors(file, plan.hyper));
   plan.variants = options.variants.value_or(choose_variants(limits));
   if (options.arithmetic == Arithmetic::int8 && !limits.integer_dot_product)
-    return make_error(Code::unsupported, "8-bit arithmetic needs a device with integer dot products (shaderIntegerDotProduct); this one was opened without them");
+    return make_error(Code::unsupported, "8-bit arithmetic needs a device with integer dot products (shaderIntegerDotProduct), which this one lacks");
   plan.variants.many_arithmetic = options.arithmetic;
   QUIRE_ASSIGN(plan.weights, plan_weights(file, plan.hyper, limits, plan.variants));
   QUIRE_ASSIGN(plan.groups, make_cache_groups(plan.hyper));

@@ -81,7 +81,8 @@ struct HeadNormArgs {
 #define GATE_SILU 0u
 #define GATE_GELU 1u
 
-/* matmul_many, matmul_int8, matmul_cooperative, matmul_few: dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
+/* matmul_many, matmul_int8, matmul_cooperative, matmul_few:
+ * dst[row_offset + r, n] = sum over k of W[r, k] * src[k, n] (+ bias[row_offset + r]) (+ residual[row_offset + r, n]).
  * dst and residual are [dst_width]-wide, so that several matrices (Q, K, V; gate, up) fill one activation.
  * With a gate (matmul_many, matmul_few) the matrix has dst_width rows of gate and then as many of up, and what gated_activation would make of their
  * products is stored: dst[i, n] = f(gate[i, n] (+ bias[i])) * (up[i, n] (+ bias[dst_width + i])). There is no residual then, row_offset is 0, and

@@ -5,7 +5,9 @@
 //   GROUP_SCALES       pairs of scale and offset in a group: weight = scale * code + offset; 0: weight = code
 //   STEP_QUADS         a group is unpacked in steps of this many quads (four neighbouring weights); quad q of every step has scale q % GROUP_SCALES
 //   quad_element()     the first element, within the row, of a step's quad
-//   unpack_step()      the codes of a step of the row `row` rows after the one that starts at word `tile` (first_word)
+//   unpack_step()      the codes of a step of the row `row` rows after the one that starts at word `tile` (first_word). With scales in [1, 2) and of at most
+//                      eight bits behind the point: matmul_int8 takes these bits out again; and a run, what shares a scale in a group, is sixteen
+//                      neighbouring weights or 32, within one of the row's 32s
 //   unpack_scales()    the group's scales and offsets (only where there are any)
 // Kernels put TILE_ROWS, the height of a tile, before the include. A kernel of several types includes both files once a type, with typed_names.glsl.
 #ifndef QUIRE_WEIGHTS_GLSL

@@ -102,7 +102,7 @@ TEST_CASE("quantize_columns: zeros, numbers that are none, the smallest and the 
   compare_quantized(c);
 }
 
-TEST_CASE("quantize_columns: codes times their scale are no further from the elements than half a scale, and the scale is the largest / 127 but for 2^-11") {
+TEST_CASE("quantize_columns: codes times their scale are within half a scale of the elements, and the scale is the largest / 127 but for 2^-11") {
   QuantizeCase c{.width = 320, .column_tile = 16, .columns = plain_columns(16, 16), .src = {}};
   Random random(0xc0de);
   c.src = make_activation(random, Values::ordinary, c.width, c.columns, c.column_tile);

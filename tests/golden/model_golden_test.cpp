@@ -30,7 +30,9 @@ const GoldenBound kInt8Bounds[] = {
 
 SessionOptions in_format(const GoldenBound& bound) { return {.formats = {bound.format, bound.format}}; }
 
-std::string title(const GoldenBound& bound) { return bound.model.name + " " + std::string(page_format_name(bound.format)) + (bound.arithmetic == Arithmetic::int8 ? " int8" : ""); }
+std::string title(const GoldenBound& bound) {
+  return bound.model.name + " " + std::string(page_format_name(bound.format)) + (bound.arithmetic == Arithmetic::int8 ? " int8" : "");
+}
 
 /// Runs `check` for every row of the table whose model is there.
 template <class F>
@@ -145,7 +147,7 @@ KernelCounts count_kernels(ModelUnderTest& m, Session& session, Phase phase) {
   return counts;
 }
 
-TEST_CASE("golden: a prompt in 8-bit integers quantizes four activations a layer, each once, for all products with weights that have scales; others none") {
+TEST_CASE("golden: a prompt in 8-bit integers quantizes four activations a layer for all products of weights with scales; other steps none") {
   for (const GoldenModel* golden : {&kSmolLm2, &kGemma3}) {
     if (!have("kernels in 8-bit integers", *golden)) continue;
     INFO(golden->name);

@@ -89,7 +89,8 @@ float quantized_scale(double largest) {
 
 QuantizedBlock quantize(const std::array<float, QUANTIZED_BLOCK>& values) {
   double largest = 0;
-  for (const float value : values) largest = std::isnan(value) ? std::numeric_limits<double>::infinity() : std::max(largest, std::abs(static_cast<double>(value)));
+  for (const float value : values)
+    largest = std::isnan(value) ? std::numeric_limits<double>::infinity() : std::max(largest, std::abs(static_cast<double>(value)));
   const float scale = quantized_scale(largest);
   const bool has_codes = scale > 0;
   std::array<int, 2> sums{};

@@ -262,7 +262,7 @@ typedef enum quire_page_format {
   QUIRE_PAGE_FORCE_32_BITS = 0x7fffffff
 } quire_page_format;
 
-/* What a model takes on the engine's device: computed before anything is allocated, and equal to what is allocated then. */
+/* What a model of default options takes on the engine's device: computed before anything is allocated, and equal to what is allocated then. */
 typedef struct quire_prediction {
   size_t struct_size;
   uint64_t weight_bytes;

@@ -70,7 +70,6 @@ TEST_CASE("kernels: parts whose weights have scales are multiplied in 8-bit inte
     if (codes) src.codes = r.buffer.slice(1 << 19, Activation::code_bytes(64, 32));
     const size_t before = r.encoder.commands().size();
     CHECK(record_matmul(r.recorder, weights, src, r.activation(weights.rows, 32, 16)).ok());
-    if (types.size() == 2) CHECK(record_gated_matmul(r.recorder, weights, src, GateFunction::silu, {}, r.activation(weights.rows, 32, 16), r.activation(lanes, 32, 16)).ok());
     std::vector<KernelId> recorded;
     for (const Command& command : r.encoder.commands().subspan(before)) recorded.push_back(command.kernel.id);
     return recorded;
@@ -79,7 +78,7 @@ TEST_CASE("kernels: parts whose weights have scales are multiplied in 8-bit inte
   CHECK(kernels({WeightType::q4_1}, true) == std::vector{matmul_int8});
   CHECK(kernels({WeightType::q4_1}, false) == std::vector{matmul_cooperative});
   CHECK(kernels({WeightType::f16}, true) == std::vector{matmul_cooperative});
-  CHECK(kernels({WeightType::bf16, WeightType::q6_k}, true) == std::vector{matmul_cooperative, matmul_int8, matmul_cooperative, matmul_int8, gated_activation});
+  CHECK(kernels({WeightType::bf16, WeightType::q6_k}, true) == std::vector{matmul_cooperative, matmul_int8});
   r.variants.cooperative_shape = {};
   WeightMatrix gate_up{2 * lanes, 64, {{WeightType::q4_1, r.buffer.slice(), 0, 2 * lanes}}};
   Activation src = r.activation(64, 32, 16);
