@@ -104,6 +104,7 @@ constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles
 constexpr std::string_view kSpecCooperative[] = {"workgroup", "subgroup", "matrix_rows", "matrix_columns", "matrix_depth", "tile_rows"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecGated[] = {"workgroup", "column_tile", "function"};
+constexpr std::string_view kSpecPrefill[] = {"workgroup", "column_tile", "lanes", "page_lanes"};
 constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs", "lanes", "page_lanes"};
 constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots"};
 constexpr std::string_view kSpecPlain[] = {"workgroup"};
@@ -120,7 +121,7 @@ constexpr KernelInfo kKernels[] = {
     {KernelId::matmul_cooperative, "matmul_cooperative", sizeof(MatmulArgs), kMatmul, kSpecCooperative, kWeightTypes},
     {KernelId::matmul_few, "matmul_few", sizeof(MatmulArgs), kMatmul, kSpecFew, kWeightTypes},
     {KernelId::rope_page_write, "rope_page_write", sizeof(RopePageWriteArgs), kRopePageWrite, kSpecTiled, {}},
-    {KernelId::attend_prefill, "attend_prefill", sizeof(AttendPrefillArgs), kAttendPrefill, kSpecTiled, {}},
+    {KernelId::attend_prefill, "attend_prefill", sizeof(AttendPrefillArgs), kAttendPrefill, kSpecPrefill, {}},
     {KernelId::attend_decode, "attend_decode", sizeof(AttendDecodeArgs), kAttendDecode, kSpecDecode, {}},
     {KernelId::attend_merge, "attend_merge", sizeof(AttendMergeArgs), kAttendMerge, kSpecMerge, {}},
     {KernelId::gated_activation, "gated_activation", sizeof(GatedActivationArgs), kGatedActivation, kSpecGated, {}},

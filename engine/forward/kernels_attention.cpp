@@ -41,12 +41,19 @@ Status check_heads(const Activation& activation, uint32_t heads, uint32_t dim, c
   return expect_equal(activation.width, uint64_t{heads} * dim, what);
 }
 
-/// Lanes whose rows one load of attend_decode brings: all, where what they read are neighbours.
-uint32_t page_lanes(const VariantSet& v, const PageShape& page) {
-  const uint32_t lanes = v.lanes_per_load;
-  const bool fits = lanes == v.attend_decode_workgroup && v.split_slots % lanes == 0 && page.tokens % lanes == 0 && page.v_dim / 2 % lanes == 0 &&
-                    PAGE_GROUP / 2 % lanes == 0;
-  return fits ? lanes : 1;
+/// Lanes whose words of rows one load brings: all, where what they read are neighbours.
+uint32_t page_lanes(const VariantSet& v, uint32_t workgroup) {
+  return v.lanes_per_load == workgroup && PAGE_GROUP / 2 % workgroup == 0 ? workgroup : 1;
+}
+
+uint32_t decode_page_lanes(const VariantSet& v, const PageShape& page) {
+  const uint32_t lanes = page_lanes(v, v.attend_decode_workgroup);
+  return v.split_slots % lanes == 0 && page.tokens % lanes == 0 && page.v_dim / 2 % lanes == 0 ? lanes : 1;
+}
+
+uint32_t prefill_page_lanes(const VariantSet& v, const PageShape& page, uint32_t workgroup) {
+  const uint32_t lanes = page_lanes(v, workgroup);
+  return page.k_dim / 2 % lanes == 0 && page.v_dim / 2 % lanes == 0 && 2 * lanes % 8 == 0 ? lanes : 1;
 }
 
 }  // namespace
@@ -91,10 +98,12 @@ Status record_attend_prefill(Recorder r, const Activation& q, const AttentionSha
   const AttendPrefillArgs args{.q = 0, .columns = 0, .sequences = 0, .dst = 0, .page = shape.page, .layer = shape.layer, .q_heads = shape.q_heads,
                                .window = shape.window, .scale = shape.scale, .column_count = q.column_count};
   const uint64_t slots = std::max(tables.most_visible_slots, q.column_count);
-  Work work = attention_work(shape, uint64_t{q.column_count / workgroup} * (shape.q_heads / shape.page.kv_heads), q.column_count, slots);
+  Work work = attention_work(shape, uint64_t{q.column_count / q.column_tile} * (shape.q_heads / shape.page.kv_heads), q.column_count, slots);
   work.bytes += in.size_bytes + out.size_bytes;
-  return record(r, {KernelId::attend_prefill, WeightType::none, {workgroup, q.column_tile}}, args, {in, slices.columns, slices.sequences, out},
-                {q.column_count / workgroup, shape.q_heads, 1}, work, page_accesses(tables, AccessMode::read));
+  const KernelVariant kernel{KernelId::attend_prefill, WeightType::none,
+                             {workgroup, q.column_tile, workgroup, prefill_page_lanes(r.variants, shape.page, workgroup)}};
+  return record(r, kernel, args, {in, slices.columns, slices.sequences, out}, {q.column_count / q.column_tile, shape.q_heads, 1}, work,
+                page_accesses(tables, AccessMode::read));
 }
 
 uint64_t attend_partials_bytes(uint32_t column_count, uint32_t q_heads, uint32_t v_dim, uint32_t split_count) {
@@ -125,7 +134,7 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, kMaxLaneKeys);
   const uint32_t lane_pairs = std::clamp(shape.page.v_dim / 2 / workgroup, 1u, kMaxLanePairs);
   const KernelVariant kernel{KernelId::attend_decode, WeightType::none,
-                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, page_lanes(r.variants, shape.page)}};
+                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, decode_page_lanes(r.variants, shape.page)}};
   return record(r, kernel, args, {in, slices.columns, slices.sequences, out}, {split_count, shape.page.kv_heads * passes, q.column_count}, work,
                 page_accesses(tables, AccessMode::read));
 }

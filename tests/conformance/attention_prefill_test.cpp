@@ -1,4 +1,5 @@
 // attend_prefill against the reference.
+#include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
 #include <iterator>
@@ -26,6 +27,19 @@ void compare_prefill(AttentionCase& c) {
   CAPTURE(c.sequences.size());
   compare_devices(KernelId::attend_prefill, [&](TestDevice& device) { return run_prefill(device, c); },
                   [&](uint32_t) -> Tolerance { return {c.tolerance(), false}; });
+
+  // Neither fewer queries an invocation nor loading for all lanes at once changes a bit; the latter is asked for where a workgroup is no whole subgroup, too.
+  const Outcome one_by_one = run_prefill(test_devices().vulkan, c);
+  VariantSet variants = test_devices().chosen;
+  for (const uint32_t workgroup : {variants.attend_prefill_workgroup, std::max(variants.attend_prefill_workgroup / 2, 1U)}) {
+    CAPTURE(workgroup);
+    variants.attend_prefill_workgroup = variants.lanes_per_load = workgroup;
+    const VariantScope scope(variants);
+    const Outcome together = run_prefill(test_devices().vulkan, c);
+    REQUIRE_MESSAGE(together.failure.empty(), "loading for all lanes at once: ", together.failure);
+    const std::string other = differing_floats(one_by_one.values, together.values, exactly);
+    CHECK_MESSAGE(other.empty(), "loading for all lanes at once: ", other);
+  }
 }
 
 TEST_CASE("attend_prefill: every length at a page's end, page table and page format") {
