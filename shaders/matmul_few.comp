@@ -12,8 +12,8 @@
 //        Only then LANES_PER_LOAD may be LANES: what all lanes read, and the neighbouring words of theirs, is loaded at addresses that they share.
 // Gate   an invocation's tiles are pairs: LANES rows of gate, and the same rows of up. TILES_PER_LANE is even then.
 // Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES.
-// Sums   f32, one a row and column: the codes under one scale in steps, then the scales of a group and groups in order (each part every K_PARTS-th), then parts in order. The order
-//        depends on width, the weight type and K_PARTS alone.
+// Sums   f32, one a row and column: the codes under one scale in steps, and the activations under it by halving; then the scales of a group and groups in
+//        order (each part every K_PARTS-th), then parts in order. The order depends on width, the weight type and K_PARTS alone.
 // Bytes  weights once a COLUMNS columns; src once a workgroup (from the cache after the first).
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint LANES = 32;

@@ -1,14 +1,16 @@
 // The body of matmul_few (matmul_few.comp says what it computes).
 #include "shaders/common.glsl"
 #include "shaders/gate_function.glsl"
+#include "shaders/lane_words.glsl"
 #include "shaders/matmul_rows.glsl"
 #define args matmul_few_args
 
 #ifndef QUIRE_MATMUL_FEW_GLSL
 #define QUIRE_MATMUL_FEW_GLSL
 
-// Up to this many sums a group's steps are unrolled; beyond, the pipeline would take long to compile.
-const uint UNROLLED_SUMS = 8u;
+// Up to this many products a group's steps are unrolled; beyond, the pipeline would take long to compile. In a loop a processor's compiler also stores the
+// sums after every step.
+const uint UNROLLED_PRODUCTS = 1024u;
 const uint ROW_SUMS = TILES_PER_LANE * COLUMNS;
 shared float part_sums[K_PARTS > 1u ? K_PARTS * ROW_SUMS * LANES : 1u];
 
@@ -30,6 +32,44 @@ void store(uint row, uint column, float sum) {
   precise float value = with_bias(row, sum);
   if (!is_null(args.residual)) value += FloatsIn(args.residual).at[at];
   Floats(args.dst).at[at] = value;
+}
+
+// The sum of the `run` activations from element `first` on, 16 or 32 of them: each is added to the one half a run further, then the same with what is left,
+// down to one. Lanes that hand round what they load add whole vectors first.
+float run_sum(uint first, uint run) {
+#ifdef SUBGROUP_BROADCAST
+  if (LANES <= 16u) {
+    const uint vectors = run / LANES;
+    float own[32];
+    [[unroll]] for (uint v = 0u; v < vectors; ++v) {
+      if (LANES_PER_LOAD > 1u) own[v] = uintBitsToFloat(word_of_lane(word_address(args.src, first + v * LANES)));
+      else own[v] = FloatsIn(args.src).at[first + v * LANES + lane];
+    }
+    [[unroll]] for (uint halving = 1u; halving <= 4u; ++halving)
+      [[unroll]] for (uint v = 0u; v < vectors >> halving; ++v) {
+        precise const float sum = own[v] + own[v + (vectors >> halving)];
+        own[v] = sum;
+      }
+    float of_lane[LANES];
+    [[unroll]] for (uint i = 0u; i < LANES; ++i) of_lane[i] = subgroupBroadcast(own[0], i);
+    [[unroll]] for (uint halving = 1u; halving <= 4u; ++halving)
+      [[unroll]] for (uint i = 0u; i < LANES >> halving; ++i) {
+        precise const float sum = of_lane[i] + of_lane[i + (LANES >> halving)];
+        of_lane[i] = sum;
+      }
+    return of_lane[0];
+  }
+#endif
+  const uint quads = run / 4u;
+  vec4 quad[8];
+  [[unroll]] for (uint q = 0u; q < quads; ++q) quad[q] = Floats4In(args.src).at[first / 4u + q];
+  [[unroll]] for (uint halving = 1u; halving <= 3u; ++halving)
+    [[unroll]] for (uint q = 0u; q < quads >> halving; ++q) {
+      precise const vec4 sum = quad[q] + quad[q + (quads >> halving)];
+      quad[q] = sum;
+    }
+  precise const float sum = (quad[0].x + quad[0].z) + (quad[0].y + quad[0].w);
+  return sum;
 }
 
 // Nothing past the last row or column.
@@ -70,7 +110,8 @@ void load_step_by_element(uint column_index, uint group, uint step, out float x[
   }
 }
 
-// Sums of codes times activations, and of activations alone, are kept for each scale of a group. Weights without scales go straight into the rows' sums.
+// Sums of codes times activations, and of activations alone, are kept for each scale of a group, whose elements are a run of neighbours. Weights without
+// scales go straight into the rows' sums.
 #if GROUP_SCALES
 const uint kDots = ROW_SUMS * GROUP_SCALES;
 const uint kXSums = COLUMNS * GROUP_SCALES;
@@ -83,19 +124,12 @@ const uint kXSums = COLUMNS * GROUP_SCALES;
 #define X_SUMS COLUMNS
 #endif
 
-// Adds a step's products of every row and column to `dot`, and its activations to `x_sum`.
-void add_step(uint group, uint step, bool whole, inout float dot[DOTS], inout float x_sum[X_SUMS]) {
+// Adds a step's products of every row and column to `dot`.
+void add_step(uint group, uint step, bool whole, inout float dot[DOTS]) {
   float x[COLUMNS][STEP_ELEMENTS];
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
     if (whole) load_step(column[c], group, step, x[c]);
     else load_step_by_element(column[c], group, step, x[c]);
-#if GROUP_SCALES
-    [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
-      const uint at = c * SCALES + i / 4u % SCALES;
-      precise const float next = x_sum[at] + x[c][i];
-      x_sum[at] = next;
-    }
-#endif
   }
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     vec4 code[STEP_QUADS];
@@ -110,16 +144,18 @@ void add_step(uint group, uint step, bool whole, inout float dot[DOTS], inout fl
 }
 
 void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
-  float x_sum[X_SUMS];
 #if GROUP_SCALES
   float dot[DOTS];
   [[unroll]] for (uint i = 0u; i < DOTS; ++i) dot[i] = 0.0;
-  [[unroll]] for (uint i = 0u; i < X_SUMS; ++i) x_sum[i] = 0.0;
-  if (ROW_SUMS <= UNROLLED_SUMS) {
-    [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
+  if (ROW_SUMS * GROUP_ELEMENTS <= UNROLLED_PRODUCTS) {
+    [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
   } else {
-    [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot, x_sum);
+    [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
   }
+  float x_sum[X_SUMS];
+  [[unroll]] for (uint s = 0u; s < SCALES; ++s)
+    [[unroll]] for (uint c = 0u; c < COLUMNS; ++c)
+      x_sum[c * SCALES + s] = run_sum(column[c] * args.width + quad_element(group, 0u, s), GROUP_ELEMENTS / SCALES);
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     GroupScale group_scale[GROUP_SCALES];
     unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale);
@@ -131,7 +167,7 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
       }
   }
 #else
-  [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, sum, x_sum);
+  [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, sum);
 #endif
 }
 

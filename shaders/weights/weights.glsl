@@ -2,7 +2,7 @@
 //   WEIGHT_BLOCK       the shape of its blocks (weight_tiles.h)
 //   GROUP_ELEMENTS     weights that are unpacked together; a group never straddles blocks
 // and puts this file and then the type's own behind "weight_type.glsl". The type's file defines
-//   GROUP_SCALES       pairs of scale and offset in a group: weight = scale * code + offset; 0: weight = code
+//   GROUP_SCALES       pairs of scale and offset in a group, each of a run of 16 or 32 neighbours: weight = scale * code + offset; 0: weight = code
 //   STEP_QUADS         a group is unpacked in steps of this many quads (four neighbouring weights); quad q of every step has scale q % GROUP_SCALES
 //   quad_element()     the first element, within the row, of a step's quad
 //   unpack_step()      the codes of a step of the row `row` rows after the one that starts at word `tile` (first_word). With scales in [1, 2) and of at most
