@@ -34,6 +34,12 @@ void store(uint row, uint column, float sum) {
   Floats(args.dst).at[at] = value;
 }
 
+// A function of its own: glslang 12 reads memory that it never wrote where `precise` reaches back through the structs of an unpacked weight.
+float product_and_sum(float a, float b, float sum) {
+  precise const float next = fma(a, b, sum);
+  return next;
+}
+
 // The sum of the `run` activations from element `first` on, 16 or 32 of them: each is added to the one half a run further, then the same with what is left,
 // down to one. Lanes that hand round what they load add whole vectors first.
 float run_sum(uint first, uint run) {
@@ -137,8 +143,7 @@ void add_step(uint group, uint step, bool whole, inout float dot[DOTS]) {
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i)
       [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
         const uint at = (r * COLUMNS + c) * SCALES + i / 4u % SCALES;
-        precise const float next = fma(code[i / 4u][i % 4u], x[c][i], dot[at]);
-        dot[at] = next;
+        dot[at] = product_and_sum(code[i / 4u][i % 4u], x[c][i], dot[at]);
       }
   }
 }
@@ -161,9 +166,8 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
     unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale);
     [[unroll]] for (uint s = 0u; s < SCALES; ++s)
       [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
-        precise const float next = fma(group_scale[s].scale, dot[(r * COLUMNS + c) * SCALES + s],
-                                       fma(group_scale[s].offset, x_sum[c * SCALES + s], sum[r * COLUMNS + c]));
-        sum[r * COLUMNS + c] = next;
+        const float with_offset = product_and_sum(group_scale[s].offset, x_sum[c * SCALES + s], sum[r * COLUMNS + c]);
+        sum[r * COLUMNS + c] = product_and_sum(group_scale[s].scale, dot[(r * COLUMNS + c) * SCALES + s], with_offset);
       }
   }
 #else
