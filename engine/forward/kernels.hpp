@@ -21,7 +21,7 @@ struct Activation {
   uint32_t width = 0;
   uint32_t column_count = 0;   ///< a multiple of column_tile: padding columns count
   uint32_t column_tile = 1;
-  BufferSlice codes;           ///< what record_quantize_columns made of it; empty: products read the floats
+  BufferSlice codes = {};      ///< what record_quantize_columns made of it; empty: products read the floats
   static uint64_t bytes(uint64_t width, uint64_t column_count) { return 4 * width * column_count; }
   static uint64_t code_bytes(uint64_t width, uint64_t column_count) { return 4 * QUANTIZED_BLOCK_WORDS * (width / QUANTIZED_BLOCK) * column_count; }
 };
