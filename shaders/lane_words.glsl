@@ -9,27 +9,19 @@
 uvec2 word_address(uvec2 address, uint index) { return address_after(uvec2(address.x, address.y + (index >> 30)), index << 2); }
 
 #ifdef SUBGROUP_BROADCAST
-// Word i from address `first` on in lane i.
-uint word_of_lane(uvec2 first) {
-  WordsIn line = WordsIn(first);
-  uint word = line.at[0];
-  [[unroll]] for (uint lane = 1u; lane < LANES; ++lane) {
-    const uint next = line.at[lane];
-    word = mix(word, next, gl_SubgroupInvocationID == lane);
+// Word i from address `first` on in lane i: of memory that the kernel only reads, and of memory that it writes, too.
+#define WORD_OF_LANE(function, View)                             \
+  uint function(uvec2 first) {                                   \
+    View line = View(first);                                     \
+    uint word = line.at[0];                                      \
+    [[unroll]] for (uint lane = 1u; lane < LANES; ++lane) {      \
+      const uint next = line.at[lane];                           \
+      word = mix(word, next, gl_SubgroupInvocationID == lane);   \
+    }                                                            \
+    return word;                                                 \
   }
-  return word;
-}
-
-// The same of memory that the kernel writes, too.
-uint written_word_of_lane(uvec2 first) {
-  Words line = Words(first);
-  uint word = line.at[0];
-  [[unroll]] for (uint lane = 1u; lane < LANES; ++lane) {
-    const uint next = line.at[lane];
-    word = mix(word, next, gl_SubgroupInvocationID == lane);
-  }
-  return word;
-}
+WORD_OF_LANE(word_of_lane, WordsIn)
+WORD_OF_LANE(written_word_of_lane, Words)
 #endif
 
 #endif

@@ -30,7 +30,7 @@ struct VariantSet {
   uint32_t few_k_parts = 1;
   uint32_t few_max_columns = 8;       ///< columns one invocation accumulates at most; more columns take more workgroups
   uint32_t norm_workgroup = 64;
-  uint32_t attend_prefill_workgroup = 16;  ///< = many_column_tile or a divisor of it: one query a lane
+  uint32_t attend_prefill_workgroup = 16;  ///< = many_column_tile or a divisor of it: as many queries a lane as it goes into the tile
   uint32_t attend_decode_workgroup = 32;
   uint32_t split_slots = 128;         ///< slots of one split of attend_decode
   uint32_t elementwise_workgroup = 64;

@@ -14,6 +14,7 @@
 #define QUIRE_WEIGHTS_GLSL
 
 #include "shaders/interface/weight_tiles.h"
+#include "shaders/lane_words.glsl"
 
 struct GroupScale {
   float scale;
@@ -29,15 +30,7 @@ struct RowAt {
 // The word `offset` words after word `first`.
 uint row_word(WordsIn weights, uint first, RowAt row) {
 #ifdef SUBGROUP_BROADCAST
-  if (row.neighbours) {
-    WordsIn line = WordsIn(address_after(uvec2(weights), 4u * first));
-    uint word = line.at[0];
-    [[unroll]] for (uint lane = 1u; lane < LANES; ++lane) {
-      const uint next = line.at[lane];
-      word = mix(word, next, gl_SubgroupInvocationID == lane);
-    }
-    return word;
-  }
+  if (row.neighbours) return word_of_lane(address_after(uvec2(weights), 4u * first));
 #endif
   return weights.at[first + row.offset];
 }

@@ -127,22 +127,13 @@ TEST_CASE("quantize_columns: codes times their scale are within half a scale of 
     }
 }
 
-/// Every type whose weights have scales alone, and mixtures as model files have them: parts of other types read the floats.
+/// Parts of types without scales read the floats.
 const std::vector<std::vector<WeightType>>& type_lists() {
-  static const auto lists = [] {
-    std::vector<std::vector<WeightType>> result;
-    for (const WeightTypeInfo& info : weight_types())
-      if (info.has_scales()) result.push_back({info.type});
-    result.push_back({WeightType::q4_1, WeightType::q8_0, WeightType::f16});
-    result.push_back({WeightType::q4_k, WeightType::q5_0, WeightType::q6_k, WeightType::bf16});
-    return result;
-  }();
+  static const auto lists = weight_type_lists([](const WeightTypeInfo& info) { return info.has_scales(); });
   return lists;
 }
 
 constexpr uint32_t kRows[] = {1, 7, 33, 160, 333};
-constexpr uint32_t kBlockWidths[] = {32, 64, 96, 160, 352};
-constexpr uint32_t kLargeBlocks[] = {1, 2, 3, 4, 7};
 
 /// Several tiles to an invocation, an odd number of them, that start inside a weight tile, and tiles of eight columns.
 std::vector<VariantSet> variant_sets() {
@@ -179,18 +170,17 @@ void compare_int8(const MatmulCase& c) {
 TEST_CASE("matmul_int8: types, parts, rows, widths, column counts, bias, residual, magnitudes and variant sets, beside poisoned columns") {
   if (!has_integer_dot_product("matmul_int8")) return;
   const auto variants = variant_sets();
-  const std::vector<uint32_t> sizes = {count_of(type_lists()), count_of(variants), count_of(kRows), count_of(kBlockWidths), count_of(kColumnCounts), 4, 2,
+  const std::vector<uint32_t> sizes = {count_of(type_lists()), count_of(variants), count_of(kRows), kBlockWidthCount, count_of(kColumnCounts), 4, 2,
                                        count_of(kAllValues)};
   for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
     const VariantScope scope(variants[choice[1]]);
     const auto& types = type_lists()[choice[0]];
     const Values values = kAllValues[choice[7]];
-    const uint32_t unit = common_block_elements(types);
     MatmulCase c;
     c.arithmetic = Arithmetic::int8;
     c.column_tile = variants[choice[1]].many_column_tile;
     const uint32_t rows = std::max(kRows[choice[2]], count_of(types));
-    const uint32_t width = unit == 32 ? kBlockWidths[choice[3]] : unit * kLargeBlocks[choice[3]];
+    const uint32_t width = block_width(types, choice[3]);
     const uint64_t seed = 0x18b7 + choice[0] * 1000 + choice[2] * 100 + choice[3] * 10 + choice[4];
     Random random(seed);
     c.matrix = make_matrix(random, values, types, rows, width);

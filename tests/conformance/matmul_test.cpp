@@ -62,26 +62,16 @@ void compare_matmul(const MatmulCase& c, Values values) {
   compare_devices(kernel_of(c), [&](TestDevice& device) { return run_matmul(device, c); }, tolerance);
 }
 
-/// Every type alone, and mixtures as model files have them.
 const std::vector<std::vector<WeightType>>& type_lists() {
-  static const auto lists = [] {
-    std::vector<std::vector<WeightType>> result;
-    for (const WeightTypeInfo& info : weight_types()) result.push_back({info.type});
-    result.push_back({WeightType::q4_1, WeightType::q8_0, WeightType::f16});
-    result.push_back({WeightType::q4_k, WeightType::q5_0, WeightType::q6_k, WeightType::bf16});
-    return result;
-  }();
+  static const auto lists = weight_type_lists([](const WeightTypeInfo&) { return true; });
   return lists;
 }
+
 constexpr uint32_t kRows[] = {1, 7, 33, 160, 333};
 constexpr uint32_t kWidths[] = {1, 7, 33, 160, 333};
-constexpr uint32_t kBlockWidths[] = {32, 64, 96, 160, 352};
-constexpr uint32_t kLargeBlocks[] = {1, 2, 3, 4, 7};
 
 uint32_t width_of(const std::vector<WeightType>& types, uint32_t index) {
-  const uint32_t unit = common_block_elements(types);
-  if (unit == 1) return kWidths[index];
-  return unit == 32 ? kBlockWidths[index] : unit * kLargeBlocks[index];
+  return common_block_elements(types) == 1 ? kWidths[index] : block_width(types, index);
 }
 
 constexpr uint32_t kColumnCounts[] = {1, 2, 3, 5, 8, 17};

@@ -59,10 +59,25 @@ std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row)
   return magnitude;
 }
 
+std::vector<std::vector<WeightType>> weight_type_lists(bool (*belongs)(const WeightTypeInfo&)) {
+  std::vector<std::vector<WeightType>> lists;
+  for (const WeightTypeInfo& info : weight_types())
+    if (belongs(info)) lists.push_back({info.type});
+  lists.push_back({WeightType::q4_1, WeightType::q8_0, WeightType::f16});
+  lists.push_back({WeightType::q4_k, WeightType::q5_0, WeightType::q6_k, WeightType::bf16});
+  return lists;
+}
+
 uint32_t common_block_elements(const std::vector<WeightType>& types) {
   uint32_t elements = 1;
   for (const WeightType type : types) elements = std::lcm(elements, reference::block_format(type).elements);
   return elements;
+}
+
+uint32_t block_width(const std::vector<WeightType>& types, uint32_t index) {
+  constexpr uint32_t kSmall[kBlockWidthCount] = {32, 64, 96, 160, 352}, kLargeBlocks[kBlockWidthCount] = {1, 2, 3, 4, 7};
+  const uint32_t unit = common_block_elements(types);
+  return unit == 32 ? kSmall[index] : unit * kLargeBlocks[index];
 }
 
 PlacedMatrix::PlacedMatrix(CaseMemory& memory, const TestMatrix& matrix) : memory_(memory), matrix_{matrix.rows, matrix.width, {}} {

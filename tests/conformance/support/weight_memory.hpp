@@ -33,8 +33,14 @@ std::vector<float> matrix_row(const TestMatrix& matrix, uint32_t row);
 /// mantissa, 1 + code / 2^n, and take the constant off again.
 std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row);
 
+/// Every type of those that `belongs` says alone, then mixtures of these and others as model files have them.
+std::vector<std::vector<WeightType>> weight_type_lists(bool (*belongs)(const WeightTypeInfo&));
+
 /// What the width of a matrix of these types is a multiple of.
 uint32_t common_block_elements(const std::vector<WeightType>& types);
+inline constexpr uint32_t kBlockWidthCount = 5;
+/// Widths from one block of the types on, with remainders of groups and tiles. Requires: index < kBlockWidthCount, a type with blocks.
+uint32_t block_width(const std::vector<WeightType>& types, uint32_t index);
 
 /// A matrix in `memory`, in its device's layout.
 class PlacedMatrix {
