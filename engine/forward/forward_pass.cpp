@@ -8,9 +8,7 @@ namespace {
 /// Keys and values of the step's own tokens go to their pages first; attention then reads every key, old and new, from pages.
 Status record_attention(Recorder r, const LayerAttention& layer, const StepInput& input, const Activation& q, const Activation& attended,
                         Scratch& scratch) {
-  const uint32_t window = layer.shape.window;
-  const uint32_t most_visible = window != 0 ? std::min(window, input.most_slots) : input.most_slots;
-  const StepTables tables{input.columns, input.sequences[layer.group], input.pages, most_visible};
+  const StepTables tables{input.columns, input.sequences[layer.group], input.pages, input.attention_reads[layer.group]};
   if (input.column_tile > 1) return record_attend_prefill(r, q, layer.shape, tables, attended);
   const uint32_t splits = input.split_count[layer.group];
   const uint64_t partial_bytes = attend_partials_bytes(input.column_count, layer.shape.q_heads, layer.shape.page.v_dim, splits);

@@ -28,7 +28,7 @@ struct StepInput {
   std::span<const BufferSlice> sequences;    ///< per group: SequenceInfo[]
   std::span<const BufferSlice> rope;         ///< per rope kind: f32 [column_count][rope_dim / 2][2]
   std::span<const BufferSlice> pages;        ///< slabs and tables
-  uint32_t most_slots = 0;                   ///< slots of the longest column
+  std::span<const AttentionReads> attention_reads;  ///< per group: of one layer
   std::span<const uint32_t> split_count;     ///< per group: splits of the longest column (one-token family)
 };
 

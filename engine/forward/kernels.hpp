@@ -50,12 +50,18 @@ struct AttentionShape {
   float scale = 0;           ///< usually 1 / sqrt(k_dim)
 };
 
+/// What attention of one layer reads in a step: only for the work that its commands state.
+struct AttentionReads {
+  uint64_t slots = 0;        ///< that queries see, summed over the step's columns
+  uint64_t bytes = 0;        ///< of K and V of all heads in slots that a tile of columns sees, summed over the tiles
+};
+
 /// The step's tables on the device.
 struct StepTables {
   BufferSlice columns;       ///< ColumnInfo[column_count]
   BufferSlice sequences;     ///< SequenceInfo[] of the layer's group
   std::span<const BufferSlice> pages;  ///< all memory that the tables' pages may lie in (slabs)
-  uint32_t most_visible_slots = 0;     ///< slots that any column sees, at most: only for the estimate of the work
+  AttentionReads reads;
 };
 
 struct Recorder {

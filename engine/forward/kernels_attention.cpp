@@ -31,10 +31,9 @@ std::vector<Access> page_accesses(const StepTables& tables, AccessMode mode) {
   return accesses;
 }
 
-/// K and V of `slots` slots, taken as f16, read once for each K/V head.
-Work attention_work(const AttentionShape& shape, uint64_t readings, uint64_t queries, uint64_t slots) {
-  const uint64_t row = shape.page.k_dim + shape.page.v_dim;
-  return {.bytes = readings * slots * shape.page.kv_heads * row * 2, .macs = queries * slots * shape.q_heads * row};
+/// `readings`: how often a tile's columns together read the keys and values that they see.
+Work attention_work(const AttentionShape& shape, const AttentionReads& reads, uint64_t readings) {
+  return {.bytes = readings * reads.bytes, .macs = reads.slots * shape.q_heads * (shape.page.k_dim + shape.page.v_dim)};
 }
 
 Status check_heads(const Activation& activation, uint32_t heads, uint32_t dim, const char* what) {
@@ -98,8 +97,7 @@ Status record_attend_prefill(Recorder r, const Activation& q, const AttentionSha
   const uint32_t workgroup = q.column_tile % wanted == 0 ? wanted : q.column_tile;
   const AttendPrefillArgs args{.q = 0, .columns = 0, .sequences = 0, .dst = 0, .page = shape.page, .layer = shape.layer, .q_heads = shape.q_heads,
                                .window = shape.window, .scale = shape.scale, .column_count = q.column_count};
-  const uint64_t slots = std::max(tables.most_visible_slots, q.column_count);
-  Work work = attention_work(shape, uint64_t{q.column_count / q.column_tile} * (shape.q_heads / shape.page.kv_heads), q.column_count, slots);
+  Work work = attention_work(shape, tables.reads, shape.q_heads / shape.page.kv_heads);
   work.bytes += in.size_bytes + out.size_bytes;
   const KernelVariant kernel{KernelId::attend_prefill, WeightType::none,
                              {workgroup, q.column_tile, workgroup, prefill_page_lanes(r.variants, shape.page, workgroup)}};
@@ -129,7 +127,7 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   const uint32_t passes = ceil_div(group, kMaxGroupHeads);
   const AttendDecodeArgs args{.q = 0, .columns = 0, .sequences = 0, .partials = 0, .page = shape.page, .layer = shape.layer, .q_heads = shape.q_heads,
                               .window = shape.window, .scale = shape.scale, .column_count = q.column_count, .split_count = split_count};
-  Work work = attention_work(shape, uint64_t{q.column_count} * passes, q.column_count, uint64_t{split_count} * r.variants.split_slots);
+  Work work = attention_work(shape, tables.reads, passes);
   work.bytes += in.size_bytes + out.size_bytes;
   const uint32_t workgroup = r.variants.attend_decode_workgroup;
   const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, kMaxLaneKeys);

@@ -11,6 +11,35 @@ Status upload_array(Encoder& encoder, const StepTableBuffer& tables, const Scrat
   return encoder.upload(tables.slice(range, values.size() * sizeof(T)), std::as_bytes(std::span(values)));
 }
 
+/// Bytes of one layer's K and V in slots [begin, end) of a sequence with these pages.
+uint64_t layer_bytes(const PageShape& shape, std::span<const TablePage> pages, uint32_t begin, uint32_t end) {
+  uint64_t bytes = 0;
+  for (uint32_t slot = begin; slot < end;) {
+    const uint32_t page = slot / shape.tokens, page_end = std::min(end, (page + 1) * shape.tokens);
+    bytes += uint64_t{page_layer_bytes(shape, pages[page].formats.word())} * (page_end - slot) / shape.tokens;
+    slot = page_end;
+  }
+  return bytes;
+}
+
+/// Requires: the columns' slots are reserved.
+AttentionReads attention_reads(const FamilyPlan& plan, const Model::Impl& model, uint32_t group) {
+  AttentionReads reads;
+  for (size_t tile = 0; tile < plan.columns.size(); tile += plan.column_tile) {
+    uint32_t first = UINT32_MAX, end = 0;
+    for (const ColumnInfo& column : std::span(plan.columns).subspan(tile, plan.column_tile)) {
+      if (column.sequence == PADDING_COLUMN) continue;
+      const uint32_t seen = first_visible_slot(column.slot, model.groups[group].window);
+      reads.slots += column.slot + 1 - seen;
+      first = std::min(first, seen);
+      end = std::max(end, column.slot + 1);
+    }
+    const StepRun& run = plan.runs[plan.columns[tile].sequence];  // padding comes after a run's last token, in its last tile
+    reads.bytes += layer_bytes(model.groups[group].page_shape(), model.cache->pages(run.session->impl().sequence, group), first, end);
+  }
+  return reads;
+}
+
 uint64_t row_bytes(const Model::Impl& model) { return uint64_t{model.hyper.vocabulary_size} * sizeof(float); }
 
 }  // namespace
@@ -56,15 +85,15 @@ Result<Activation> record_step_layers(const FamilyPlan& plan, Model::Impl& model
   std::vector<BufferSlice> rope;
   for (const ScratchLayout::Range& range : tables.layout.rope)
     rope.push_back(tables.slice(range, uint64_t{column_count} * model.hyper.rope_dimension_count * sizeof(float)));
-  uint32_t most_slots = 0;
-  for (const ColumnInfo& column : plan.columns) most_slots = std::max(most_slots, column.slot + 1);
+  std::vector<AttentionReads> reads;
+  for (uint32_t group = 0; group < model.groups.size(); ++group) reads.push_back(attention_reads(plan, model, group));
   const StepInput input{.column_count = column_count,
                         .column_tile = plan.column_tile,
                         .columns = tables.slice(tables.layout.columns, uint64_t{column_count} * sizeof(ColumnInfo)),
                         .sequences = sequences,
                         .rope = rope,
                         .pages = model.cache->slabs(),
-                        .most_slots = most_slots,
+                        .attention_reads = reads,
                         .split_count = plan.split_count};
   return record_layers({encoder, model.variants}, model.hyper, *model.weights, model.layers, input, *model.scratch);
 }
