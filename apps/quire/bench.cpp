@@ -27,57 +27,48 @@ Outcome bench_verb(const BenchFlags& flags) {
   return flags.compare.empty() ? Outcome{} : check_losses(report, flags.max_loss);
 }
 
-/// A list as llama-bench takes it: 64,512.
-template <class T>
-CLI::Option* add_list(CLI::App& verb, const char* names, std::vector<T>& values, const char* text) {
-  return verb.add_option(names, values, text)->delimiter(',')->allow_extra_args(false);
-}
-
 }  // namespace
 
-void add_bench(CLI::App& app, Outcome& outcome) {
+void add_bench(CommandLine& line) {
   auto flags = std::make_shared<BenchFlags>();
-  CLI::App* verb = app.add_subcommand("bench", "measure prefill and decode, each kernel, and generation without the cache");
-  add_model(*verb, flags->model);
-  add_list(*verb, "-p,--n-prompt", flags->prompts, "prompt tokens of the prefill measurements [64]; 0: none")->check(CLI::Range(0u, kMostTokens));
-  add_list(*verb, "-n,--n-gen", flags->generated, "tokens of the decode measurements [32; with --no-cache 64,256,1024]; 0: none")->check(CLI::Range(0u, kMostTokens));
-  CLI::Option* depths = add_list(*verb, "-d,--n-depth", flags->depths, "tokens in the cache before either [0]")->check(CLI::Range(0u, kMostTokens));
-  CLI::Option* sequences = add_list(*verb, "--sequences", flags->sequences, "sequences computed together [1]")->check(CLI::Range(1u, 1024u));
-  add_list(*verb, "--kv", flags->formats, "page formats of keys and values [f16]: f16, f32, q8");
-  CLI::Option* full =
-      verb->add_flag("--full", flags->full,
-                     "one list after the other instead of all combinations: -p 1,32,64,128,512, then decode at -d 0,512,2048,8192, then\n"
-                     "--sequences 1,2,4,8, with every page format; lists that are given replace these; what does not fit the context is left out");
-  CLI::Option* repeats =
-      verb->add_option("-r,--repetitions", flags->repeats, "repeats after a warm-up; the median counts")->check(CLI::Range(1, 1000))->capture_default_str();
-  CLI::Option* no_kernels = verb->add_flag("--no-kernels", flags->no_kernels, "leave the tables of kernels out");
-  CLI::Option* compare = verb->add_option("--compare", flags->compare, "print ratios to the --json report of an earlier run; exit code 6 if a case lost too much");
-  verb->add_option("--max-loss", flags->max_loss, "the loss of tok/s that --compare allows, as a fraction")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str()
-      ->needs(compare);
-  CLI::Option* no_cache = verb->add_flag("--no-cache", flags->no_cache,
-                                         "generate -n tokens after a prompt of -p, with the cache and recomputing the whole prefix for each token; exit code 1 if a\n"
-                                         "token differs whose two best logits are at least 0.05 apart, with q8 pages 0.5");
-  for (CLI::Option* other : {depths, sequences, full, repeats, no_kernels, compare}) no_cache->excludes(other);
-  verb->add_option("--positions", flags->positions, "positions recomputed between one length of -n and the next, evenly spread; 0: every one")
-      ->check(CLI::Range(0u, kMostTokens))
-      ->capture_default_str()
-      ->needs(no_cache);
-  verb->add_option("--plot", flags->plot, "write what --no-cache measured as an SVG plot")->needs(no_cache);
-  add_device(*verb, flags->model);
-  add_context(*verb, flags->model);
-  add_kv_parts(*verb, flags->model);
-  add_cache_limits(*verb, flags->model);
-  add_arithmetic(*verb, flags->model);
-  add_json(*verb, flags->json);
-  verb->footer(
+  const Verb verb = line.add_verb("bench", "measure prefill and decode, each kernel, and generation without the cache");
+  add_model(verb, flags->model);
+  verb.add_list("-p,--n-prompt", flags->prompts, "prompt tokens of the prefill measurements [64]; 0: none").range(0u, kMostTokens);
+  verb.add_list("-n,--n-gen", flags->generated, "tokens of the decode measurements [32; with --no-cache 64,256,1024]; 0: none").range(0u, kMostTokens);
+  const Flag depths = verb.add_list("-d,--n-depth", flags->depths, "tokens in the cache before either [0]").range(0u, kMostTokens);
+  const Flag sequences = verb.add_list("--sequences", flags->sequences, "sequences computed together [1]").range(1u, 1024u);
+  verb.add_list("--kv", flags->formats, "page formats of keys and values [f16]: f16, f32, q8");
+  const Flag full =
+      verb.add_switch("--full", flags->full,
+                      "one list after the other instead of all combinations: -p 1,32,64,128,512, then decode at -d 0,512,2048,8192, then\n"
+                      "--sequences 1,2,4,8, with every page format; lists that are given replace these; what does not fit the context is left out");
+  const Flag repeats = verb.add("-r,--repetitions", flags->repeats, "repeats after a warm-up; the median counts").range(1, 1000).show_default();
+  const Flag no_kernels = verb.add_switch("--no-kernels", flags->no_kernels, "leave the tables of kernels out");
+  const Flag compare = verb.add("--compare", flags->compare, "print ratios to the --json report of an earlier run; exit code 6 if a case lost too much");
+  verb.add("--max-loss", flags->max_loss, "the loss of tok/s that --compare allows, as a fraction").range(0.0, 1.0).show_default().needs(compare);
+  const Flag no_cache =
+      verb.add_switch("--no-cache", flags->no_cache,
+                      "generate -n tokens after a prompt of -p, with the cache and recomputing the whole prefix for each token; exit code 1 if a\n"
+                      "token differs whose two best logits are at least 0.05 apart, with q8 pages 0.5");
+  for (const Flag other : {depths, sequences, full, repeats, no_kernels, compare}) no_cache.excludes(other);
+  verb.add("--positions", flags->positions, "positions recomputed between one length of -n and the next, evenly spread; 0: every one")
+      .range(0u, kMostTokens)
+      .show_default()
+      .needs(no_cache);
+  verb.add("--plot", flags->plot, "write what --no-cache measured as an SVG plot").needs(no_cache);
+  add_device(verb, flags->model);
+  add_context(verb, flags->model);
+  add_kv_parts(verb, flags->model);
+  add_cache_limits(verb, flags->model);
+  add_arithmetic(verb, flags->model);
+  add_json(verb, flags->json);
+  verb.footer(
       "\nExamples:\n"
       "  quire bench smollm2 -p 64 -n 32 -d 0 --json > before.json\n"
       "  quire bench smollm2 -p 64 -n 32 -d 0 --compare before.json --max-loss 0.05\n"
       "  quire bench smollm2 -p 64,512 -n 32 -d 0,2048 --sequences 1,8 --kv f16,f32\n"
       "  quire bench smollm2 --no-cache -n 64,256 --plot cache.svg");
-  verb->callback([flags, &outcome] { outcome = bench_verb(*flags); });
+  verb.on_chosen([flags] { return bench_verb(*flags); });
 }
 
 }  // namespace quire_app

@@ -166,22 +166,22 @@ class Chat {
 
 }  // namespace
 
-void add_chat(CLI::App& app, Outcome& outcome) {
+void add_chat(CommandLine& line) {
   auto flags = std::make_shared<ChatFlags>();
-  CLI::App* verb = app.add_subcommand("chat", "a conversation, one line a message");
-  add_model(*verb, flags->model);
-  verb->add_option("--system,--system-prompt", flags->system, "a system message instead of the model's own (also -sys)");
-  verb->add_option("-n,--predict,--n-predict", flags->max_tokens, "most tokens of one answer; -1: until the model ends")->check(CLI::Range(-1, INT32_MAX));
-  add_chat_template(*verb, flags->model);
-  add_sampling(*verb, flags->sampling);
-  add_device(*verb, flags->model);
-  add_cache(*verb, flags->model);
-  add_json(*verb, flags->json);
-  verb->footer("\nIn the conversation:\n  /reset   forget it and begin anew\n  /stats   tokens and memory\n  Ctrl-C   stop the answer\n  Ctrl-D   end");
-  verb->callback([flags, &outcome] {
+  const Verb verb = line.add_verb("chat", "a conversation, one line a message");
+  add_model(verb, flags->model);
+  verb.add("--system,--system-prompt", flags->system, "a system message instead of the model's own (also -sys)");
+  verb.add("-n,--predict,--n-predict", flags->max_tokens, "most tokens of one answer; -1: until the model ends").range(-1, INT32_MAX);
+  add_chat_template(verb, flags->model);
+  add_sampling(verb, flags->sampling);
+  add_device(verb, flags->model);
+  add_cache(verb, flags->model);
+  add_json(verb, flags->json);
+  verb.footer("\nIn the conversation:\n  /reset   forget it and begin anew\n  /stats   tokens and memory\n  Ctrl-C   stop the answer\n  Ctrl-D   end");
+  verb.on_chosen([flags] {
     Chat chat(*flags);
-    outcome = chat.open();
-    if (outcome.ok()) outcome = chat.loop();
+    QUIRE_APP_TRY(chat.open());
+    return chat.loop();
   });
 }
 

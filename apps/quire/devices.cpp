@@ -104,14 +104,14 @@ Outcome devices(const ModelFlags& flags, bool json) {
 
 }  // namespace
 
-void add_devices(CLI::App& app, Outcome& outcome) {
+void add_devices(CommandLine& line) {
   auto json = std::make_shared<bool>(false);
   auto flags = std::make_shared<ModelFlags>();
-  CLI::App* verb = app.add_subcommand("devices", "list the devices of every backend, and why some are refused");
-  add_no_tune(*verb, *flags);
-  add_json(*verb, *json);
-  verb->footer("\nExample:\n  quire devices --json");
-  verb->callback([flags, json, &outcome] { outcome = devices(*flags, *json); });
+  const Verb verb = line.add_verb("devices", "list the devices of every backend, and why some are refused");
+  add_no_tune(verb, *flags);
+  add_json(verb, *json);
+  verb.footer("\nExample:\n  quire devices --json");
+  verb.on_chosen([flags, json] { return devices(*flags, *json); });
 }
 
 }  // namespace quire_app

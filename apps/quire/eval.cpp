@@ -274,30 +274,29 @@ Outcome Evaluation::run(const EvalFlags& flags) {
 
 }  // namespace
 
-void add_eval(CLI::App& app, Outcome& outcome) {
+void add_eval(CommandLine& line) {
   auto flags = std::make_shared<EvalFlags>();
   flags->model.context_length = kDefaultContext;
-  CLI::App* verb = app.add_subcommand("eval", "perplexity of a text, and the distance of the answers from another run's");
-  add_model(*verb, flags->model);
-  verb->add_option("--text,-f,--file", flags->text, "the text; - is stdin")->required();
-  verb->add_option("--context", flags->model.context_length,
+  const Verb verb = line.add_verb("eval", "perplexity of a text, and the distance of the answers from another run's");
+  add_model(verb, flags->model);
+  verb.add("--text,-f,--file", flags->text, "the text; - is stdin").required();
+  verb.add("--context", flags->model.context_length,
                    "tokens of a chunk (also -c); the second half of each is scored. The first token becomes BOS if the model asks for one")
-      ->check(CLI::Range(kLeastContext, uint32_t{1} << 30))
-      ->capture_default_str();
-  verb->add_option("--tokens", flags->tokens, "only this many first tokens of the text; 0: all");
-  verb->add_option("--logits", flags->logits, "write the logits of all scored tokens to this file");
-  verb->add_option("--compare", flags->compare,
+      .range(kLeastContext, uint32_t{1} << 30)
+      .show_default();
+  verb.add("--tokens", flags->tokens, "only this many first tokens of the text; 0: all");
+  verb.add("--logits", flags->logits, "write the logits of all scored tokens to this file");
+  verb.add("--compare", flags->compare,
                    "report the KL divergence from the logits in this file, which --logits wrote for the same model, text and context");
-  add_device(*verb, flags->model);
-  add_cache(*verb, flags->model);
-  add_json(*verb, flags->json);
-  verb->footer("\nExamples:\n  quire eval smollm2 --text book.txt --context 512\n"
+  add_device(verb, flags->model);
+  add_cache(verb, flags->model);
+  add_json(verb, flags->json);
+  verb.footer("\nExamples:\n  quire eval smollm2 --text book.txt --context 512\n"
                "  quire eval smollm2 --text book.txt --kv f32 --logits f32.logits && quire eval smollm2 --text book.txt --compare f32.logits");
-  verb->callback([flags, &outcome] {
+  verb.on_chosen([flags] {
     if (flags->model.context_length < kLeastContext)
-      outcome = failure(kExitUsage, "the context is " + std::to_string(flags->model.context_length) + "; it must be at least " + std::to_string(kLeastContext));
-    else
-      outcome = Evaluation().run(*flags);
+      return failure(kExitUsage, "the context is " + std::to_string(flags->model.context_length) + "; it must be at least " + std::to_string(kLeastContext));
+    return Evaluation().run(*flags);
   });
 }
 

@@ -1,12 +1,12 @@
 // Flags that several verbs share, with llama.cpp's names where it has them.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "command_line.hpp"
 #include "outcome.hpp"
 
 namespace quire_app {
@@ -36,23 +36,23 @@ struct SamplingFlags {
   int64_t seed = -1;            ///< -1: a different one each run
 };
 
-void add_model(CLI::App& verb, ModelFlags& flags);
+void add_model(Verb verb, ModelFlags& flags);
 /// add_no_tune too.
-void add_device(CLI::App& verb, ModelFlags& flags);
-void add_context(CLI::App& verb, ModelFlags& flags);
+void add_device(Verb verb, ModelFlags& flags);
+void add_context(Verb verb, ModelFlags& flags);
 /// Formats of keys and values apart.
-void add_kv_parts(CLI::App& verb, ModelFlags& flags);
+void add_kv_parts(Verb verb, ModelFlags& flags);
 /// Chunk and budget.
-void add_cache_limits(CLI::App& verb, ModelFlags& flags);
-void add_arithmetic(CLI::App& verb, ModelFlags& flags);
-void add_no_tune(CLI::App& verb, ModelFlags& flags);
+void add_cache_limits(Verb verb, ModelFlags& flags);
+void add_arithmetic(Verb verb, ModelFlags& flags);
+void add_no_tune(Verb verb, ModelFlags& flags);
 /// Context and page formats: what the bytes of a timeline follow from.
-void add_timeline(CLI::App& verb, ModelFlags& flags);
+void add_timeline(Verb verb, ModelFlags& flags);
 /// The same, chunk and budget, and arithmetic.
-void add_cache(CLI::App& verb, ModelFlags& flags);
-void add_chat_template(CLI::App& verb, ModelFlags& flags);
-void add_sampling(CLI::App& verb, SamplingFlags& flags);
-void add_json(CLI::App& verb, bool& json);
+void add_cache(Verb verb, ModelFlags& flags);
+void add_chat_template(Verb verb, ModelFlags& flags);
+void add_sampling(Verb verb, SamplingFlags& flags);
+void add_json(Verb verb, bool& json);
 
 /// The seed to use: given, or taken from the system's randomness.
 uint64_t choose_seed(const SamplingFlags& flags);

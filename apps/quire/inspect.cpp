@@ -145,15 +145,15 @@ Outcome inspect(const InspectFlags& flags) {
 
 }  // namespace
 
-void add_inspect(CLI::App& app, Outcome& outcome) {
+void add_inspect(CommandLine& line) {
   auto flags = std::make_shared<InspectFlags>();
-  CLI::App* verb = app.add_subcommand("inspect", "metadata, tensors and memory of a model file, and whether it runs here (exit code 0 if so)");
-  add_model(*verb, flags->model);
-  add_device(*verb, flags->model);
-  add_timeline(*verb, flags->model);
-  add_json(*verb, flags->json);
-  verb->footer("\nExample:\n  quire inspect smollm2 -c 4096 --kv f32");
-  verb->callback([flags, &outcome] { outcome = inspect(*flags); });
+  const Verb verb = line.add_verb("inspect", "metadata, tensors and memory of a model file, and whether it runs here (exit code 0 if so)");
+  add_model(verb, flags->model);
+  add_device(verb, flags->model);
+  add_timeline(verb, flags->model);
+  add_json(verb, flags->json);
+  verb.footer("\nExample:\n  quire inspect smollm2 -c 4096 --kv f32");
+  verb.on_chosen([flags] { return inspect(*flags); });
 }
 
 }  // namespace quire_app

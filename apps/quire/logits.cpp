@@ -95,18 +95,18 @@ Outcome logits(const LogitsFlags& flags) {
 
 }  // namespace
 
-void add_logits(CLI::App& app, Outcome& outcome) {
+void add_logits(CommandLine& line) {
   auto flags = std::make_shared<LogitsFlags>();
-  CLI::App* verb = app.add_subcommand("logits", "ids on stdin; float32 little-endian [positions][vocabulary] to a file");
-  add_model(*verb, flags->model);
-  verb->add_option("--out", flags->out, "the file; - is stdout")->required();
-  verb->add_option("--last", flags->last, "logits after each of this many last ids")->check(CLI::Range(1, INT32_MAX))->capture_default_str();
-  verb->add_option("--decode", flags->decode, "this many last ids go through the one-token kernels, as generated ones do")->check(CLI::Range(0, INT32_MAX));
-  add_device(*verb, flags->model);
-  add_cache(*verb, flags->model);
-  add_json(*verb, flags->json);
-  verb->footer("\nExample:\n  printf 'The sky is' | quire tokenize smollm2 | quire logits smollm2 --out logits.f32 --decode 1");
-  verb->callback([flags, &outcome] { outcome = logits(*flags); });
+  const Verb verb = line.add_verb("logits", "ids on stdin; float32 little-endian [positions][vocabulary] to a file");
+  add_model(verb, flags->model);
+  verb.add("--out", flags->out, "the file; - is stdout").required();
+  verb.add("--last", flags->last, "logits after each of this many last ids").range(1, INT32_MAX).show_default();
+  verb.add("--decode", flags->decode, "this many last ids go through the one-token kernels, as generated ones do").range(0, INT32_MAX);
+  add_device(verb, flags->model);
+  add_cache(verb, flags->model);
+  add_json(verb, flags->json);
+  verb.footer("\nExample:\n  printf 'The sky is' | quire tokenize smollm2 | quire logits smollm2 --out logits.f32 --decode 1");
+  verb.on_chosen([flags] { return logits(*flags); });
 }
 
 }  // namespace quire_app

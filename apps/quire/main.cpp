@@ -1,6 +1,7 @@
 // quire: the program. Everything it does goes through the public header, as any other host would.
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host.hpp"
@@ -34,40 +35,30 @@ constexpr struct {
   const char* meant;
 } kLongFlags[] = {{"-ctk", "--kv-k"}, {"-ctv", "--kv-v"}, {"-ub", "--chunk"}, {"-sys", "--system"}};
 
-std::vector<std::string> arguments_reversed(int argc, char** argv) {
+std::vector<std::string> arguments_of(int argc, char** argv) {
   std::vector<std::string> arguments;
-  bool options_ended = false;
-  for (int i = 1; i < argc; ++i) {
-    std::string argument = argv[i];
-    options_ended |= argument == "--";
+  for (int i = 1; i < argc; ++i) arguments.emplace_back(argv[i]);
+  for (std::string& argument : arguments) {
+    if (argument == "--") break;
     for (const auto& flag : kLongFlags)
-      if (!options_ended && argument == flag.given) argument = flag.meant;
-    arguments.insert(arguments.begin(), std::move(argument));
+      if (argument == flag.given) argument = flag.meant;
   }
   return arguments;
 }
 
 int run(int argc, char** argv) {
   quire_app::catch_signals();
-  quire_app::Outcome outcome;
-  CLI::App app("Runs language models on GPUs through Vulkan, with a paged KV cache.", "quire");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", quire_version());
-  app.footer(kFooter);
-  quire_app::add_run(app, outcome);
-  quire_app::add_chat(app, outcome);
-  quire_app::add_tokenize(app, outcome);
-  quire_app::add_logits(app, outcome);
-  quire_app::add_eval(app, outcome);
-  quire_app::add_bench(app, outcome);
-  quire_app::add_devices(app, outcome);
-  quire_app::add_inspect(app, outcome);
-  quire_app::add_probe_speed(app, outcome);
-  try {
-    app.parse(arguments_reversed(argc, argv));
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? quire_app::kExitOk : quire_app::kExitUsage;
-  }
+  quire_app::CommandLine line("Runs language models on GPUs through Vulkan, with a paged KV cache.", quire_version(), kFooter);
+  quire_app::add_run(line);
+  quire_app::add_chat(line);
+  quire_app::add_tokenize(line);
+  quire_app::add_logits(line);
+  quire_app::add_eval(line);
+  quire_app::add_bench(line);
+  quire_app::add_devices(line);
+  quire_app::add_inspect(line);
+  quire_app::add_probe_speed(line);
+  const quire_app::Outcome outcome = line.run(arguments_of(argc, argv));
   if (!outcome.message.empty()) quire_app::say(outcome.message);
   return outcome.code;
 }

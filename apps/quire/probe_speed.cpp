@@ -83,11 +83,12 @@ Outcome probe_speed(ModelFlags flags) {
 
 }  // namespace
 
-void add_probe_speed(CLI::App& app, Outcome& outcome) {
+void add_probe_speed(CommandLine& line) {
   auto flags = std::make_shared<ModelFlags>();
-  CLI::App* verb = app.add_subcommand("probe-speed", "time kernels with a made-up model, in JSON")->group("");
-  add_device(*verb, *flags);
-  verb->callback([flags, &outcome] { outcome = probe_speed(*flags); });
+  const Verb verb = line.add_verb("probe-speed", "time kernels with a made-up model, in JSON");
+  verb.hide();
+  add_device(verb, *flags);
+  verb.on_chosen([flags] { return probe_speed(*flags); });
 }
 
 }  // namespace quire_app

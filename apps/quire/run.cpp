@@ -84,29 +84,29 @@ Outcome run(const RunFlags& flags) {
 
 }  // namespace
 
-void add_run(CLI::App& app, Outcome& outcome) {
+void add_run(CommandLine& line) {
   auto flags = std::make_shared<RunFlags>();
-  CLI::App* verb = app.add_subcommand("run", "answer one prompt; the answer streams to stdout");
-  add_model(*verb, flags->model);
-  CLI::Option* positional = verb->add_option("PROMPT", flags->positional_prompt, "the prompt; without one, all of stdin");
-  CLI::Option* option = verb->add_option("-p,--prompt", flags->option_prompt, "the same as PROMPT");
-  verb->add_option("--system,--system-prompt", flags->system, "a system message instead of the model's own (also -sys)");
-  verb->add_option("-n,--predict,--n-predict", flags->max_tokens, "most tokens to generate; -1: until the model ends")->check(CLI::Range(-1, INT32_MAX));
-  verb->add_flag("--raw", flags->raw, "continue the text as it is, without the chat template");
-  add_chat_template(*verb, flags->model);
-  add_sampling(*verb, flags->sampling);
-  add_device(*verb, flags->model);
-  add_cache(*verb, flags->model);
-  add_json(*verb, flags->json);
-  verb->footer("\nExamples:\n  quire run smollm2 \"Why is the sky blue?\"\n  quire run model.gguf --temp 0 -n 64 --device 0 < prompt.txt");
-  verb->callback([flags, positional, option, &outcome] {
-    flags->prompt_given = positional->count() + option->count() > 0;
+  const Verb verb = line.add_verb("run", "answer one prompt; the answer streams to stdout");
+  add_model(verb, flags->model);
+  const Flag positional = verb.add("PROMPT", flags->positional_prompt, "the prompt; without one, all of stdin");
+  const Flag option = verb.add("-p,--prompt", flags->option_prompt, "the same as PROMPT");
+  verb.add("--system,--system-prompt", flags->system, "a system message instead of the model's own (also -sys)");
+  verb.add("-n,--predict,--n-predict", flags->max_tokens, "most tokens to generate; -1: until the model ends").range(-1, INT32_MAX);
+  verb.add_switch("--raw", flags->raw, "continue the text as it is, without the chat template");
+  add_chat_template(verb, flags->model);
+  add_sampling(verb, flags->sampling);
+  add_device(verb, flags->model);
+  add_cache(verb, flags->model);
+  add_json(verb, flags->json);
+  verb.footer("\nExamples:\n  quire run smollm2 \"Why is the sky blue?\"\n  quire run model.gguf --temp 0 -n 64 --device 0 < prompt.txt");
+  verb.on_chosen([flags, positional, option] {
+    flags->prompt_given = positional.given() || option.given();
     // With -m the first positional is the prompt.
     if (!flags->model.option.empty() && !flags->model.positional.empty() && !flags->prompt_given) {
       flags->positional_prompt = flags->model.positional;
       flags->prompt_given = true;
     }
-    outcome = run(*flags);
+    return run(*flags);
   });
 }
 

@@ -33,15 +33,15 @@ Outcome tokenize(const TokenizeFlags& flags) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& app, Outcome& outcome) {
+void add_tokenize(CommandLine& line) {
   auto flags = std::make_shared<TokenizeFlags>();
   flags->model.device = "null";
-  CLI::App* verb = app.add_subcommand("tokenize", "text on stdin to ids on one line; no BOS is added");
-  add_model(*verb, flags->model);
-  verb->add_flag("--special", flags->special, "special tokens written in the text become their ids; otherwise they are plain text");
-  add_json(*verb, flags->json);
-  verb->footer("\nExample:\n  printf 'Hello, world' | quire tokenize smollm2");
-  verb->callback([flags, &outcome] { outcome = tokenize(*flags); });
+  const Verb verb = line.add_verb("tokenize", "text on stdin to ids on one line; no BOS is added");
+  add_model(verb, flags->model);
+  verb.add_switch("--special", flags->special, "special tokens written in the text become their ids; otherwise they are plain text");
+  add_json(verb, flags->json);
+  verb.footer("\nExample:\n  printf 'Hello, world' | quire tokenize smollm2");
+  verb.on_chosen([flags] { return tokenize(*flags); });
 }
 
 }  // namespace quire_app

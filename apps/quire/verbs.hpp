@@ -1,20 +1,18 @@
-// One function a verb: adds itself to the command line; when chosen, its callback leaves how it ended in `outcome`.
+// One function a verb: adds itself to the command line.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
-#include "outcome.hpp"
+#include "command_line.hpp"
 
 namespace quire_app {
 
-void add_run(CLI::App& app, Outcome& outcome);
-void add_chat(CLI::App& app, Outcome& outcome);
-void add_tokenize(CLI::App& app, Outcome& outcome);
-void add_logits(CLI::App& app, Outcome& outcome);
-void add_eval(CLI::App& app, Outcome& outcome);
-void add_bench(CLI::App& app, Outcome& outcome);
-void add_devices(CLI::App& app, Outcome& outcome);
-void add_inspect(CLI::App& app, Outcome& outcome);
-void add_probe_speed(CLI::App& app, Outcome& outcome);
+void add_run(CommandLine& line);
+void add_chat(CommandLine& line);
+void add_tokenize(CommandLine& line);
+void add_logits(CommandLine& line);
+void add_eval(CommandLine& line);
+void add_bench(CommandLine& line);
+void add_devices(CommandLine& line);
+void add_inspect(CommandLine& line);
+void add_probe_speed(CommandLine& line);
 
 }  // namespace quire_app
