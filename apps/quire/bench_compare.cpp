@@ -16,7 +16,7 @@ bool same_case(const Json& a, const Json& b) {
   return true;
 }
 
-std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : json_text(value); }
 
 /// What a report must have to be compared with.
 bool is_report(const Json& report) {
@@ -31,7 +31,7 @@ bool is_report(const Json& report) {
 Outcome compare_reports(const std::string& file, Json& report) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return failure(kExitRuntime, "cannot read '" + file + "' to compare with");
-  const Json earlier = Json::parse(stream, nullptr, /*allow_exceptions=*/false);
+  const Json earlier = parse_json(stream);
   if (!is_report(earlier)) return failure(kExitRuntime, "'" + file + "' is not a report of quire bench --json");
   Json rows = Json::array(), differences = Json::array();
   for (const Json& result : report["results"])

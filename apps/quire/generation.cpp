@@ -207,6 +207,6 @@ Json answer_json(const quire_cpp::Model& model, const quire_cpp::Session& sessio
           {"kv_groups", session_groups(model, session)}};
 }
 
-Outcome print_json(const Json& value) { return write_out(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"); }
+Outcome print_json(const Json& value) { return write_out(json_text(value, 2) + "\n"); }
 
 }  // namespace quire_app

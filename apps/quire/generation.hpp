@@ -4,19 +4,17 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "flags.hpp"
+#include "json.hpp"
 #include "outcome.hpp"
 #include "quire/quire.hpp"
 
 namespace quire_app {
 
-/// Keeps the order in which keys were written.
-using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 enum class Stop { end_token, length, context_full, interrupted };

@@ -74,7 +74,7 @@ std::string readable(const Json& report) {
             one_line(entry["value"].get<std::string>()) + "\n";
   text += "tensors\n";
   for (const auto& tensor : report["tensors"])
-    text += "  " + padded(tensor["name"].get<std::string>(), 44) + padded(tensor["type"].get<std::string>(), 8) + padded(tensor["shape"].dump(), 20) +
+    text += "  " + padded(tensor["name"].get<std::string>(), 44) + padded(tensor["type"].get<std::string>(), 8) + padded(json_text(tensor["shape"]), 20) +
             std::to_string(tensor["size_bytes"].get<uint64_t>()) + " bytes\n";
   if (report.contains("bytes")) {
     text += "bytes on " + report["device"].get<std::string>() + "\n";

@@ -1,5 +1,6 @@
 // quire: the program. Everything it does goes through the public header, as any other host would.
 #include <exception>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>

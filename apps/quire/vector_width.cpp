@@ -88,7 +88,7 @@ bool is_entry(const Json& entry) {
 /// The entries of the file; none if it is not there, damaged or of another version.
 Json read_entries(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  const Json content = file ? Json::parse(file, nullptr, false) : Json();
+  const Json content = file ? parse_json(file) : Json();
   Json entries = Json::array();
   if (!content.is_object() || content.value("version", Json()) != kFileVersion || !content.contains("entries") || !content["entries"].is_array()) return entries;
   for (const Json& entry : content["entries"])
@@ -102,7 +102,7 @@ void write_entries(const std::string& path, const Json& entries) {
   std::error_code error;
   {
     std::ofstream file(temporary, std::ios::binary);
-    file << Json{{"version", kFileVersion}, {"entries", entries}}.dump(1, ' ', false, Json::error_handler_t::replace) << "\n";
+    file << json_text({{"version", kFileVersion}, {"entries", entries}}, 1) << "\n";
     file.close();
     if (!file) {
       fs::remove(temporary, error);
@@ -138,7 +138,7 @@ ProbeEnd probe(const std::string& device, uint32_t bits, Clock::time_point deadl
   if (child.end == ChildEnd::interrupted) return ProbeEnd::interrupted;
   why = child.text;
   if (child.end == ChildEnd::failed) return ProbeEnd::failed;
-  const Json report = Json::parse(child.text, nullptr, false);
+  const Json report = parse_json(child.text);
   why = "the child process wrote no report";
   if (!report.is_object()) return ProbeEnd::failed;
   for (const char* text : {"device", "driver", "type"})
