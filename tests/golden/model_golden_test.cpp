@@ -1,5 +1,9 @@
 // The real models on Vulkan against what an independent engine answers on the same files.
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "tests/golden/golden_support.hpp"
 
@@ -44,6 +48,13 @@ void for_each_bound(const char* test, const std::filesystem::path& golden, F&& c
     INFO(title(bound));
     check(bound, m);
   }
+}
+
+std::vector<nlohmann::json> read_lines(const std::filesystem::path& path) {
+  std::vector<nlohmann::json> rows;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) rows.push_back(nlohmann::json::parse(line));
+  return rows;
 }
 
 void check_greedy_row(ModelUnderTest& m, const GoldenBound& bound, const nlohmann::json& row, int& decided) {
