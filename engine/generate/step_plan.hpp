@@ -11,7 +11,7 @@ namespace quire {
 
 /// A run of one session's pending tokens, all of one phase.
 struct StepRun {
-  Session* session = nullptr;
+  Session* session = nullptr;      ///< none in a plan that is recorded only to learn its kernels
   uint32_t first_token = 0;        ///< index in the session's timeline
   uint32_t token_count = 0;
   uint32_t first_column = 0;       ///< within its family's columns

@@ -35,6 +35,7 @@ AttentionReads attention_reads(const FamilyPlan& plan, const Model::Impl& model,
       end = std::max(end, column.slot + 1);
     }
     const StepRun& run = plan.runs[plan.columns[tile].sequence];  // padding comes after a run's last token, in its last tile
+    if (run.session == nullptr) continue;  // a plan that is made for its kernels alone
     reads.bytes += layer_bytes(model.groups[group].page_shape(), model.cache->pages(run.session->impl().sequence, group), first, end);
   }
   return reads;
