@@ -37,6 +37,7 @@ TEST_CASE("embed_rows: every weight type, in one piece and several, gives the re
   std::vector<std::vector<WeightType>> lists = {{WeightType::q8_0, WeightType::f16, WeightType::q4_1}, {WeightType::q4_1, WeightType::q4_1},
                                                 {WeightType::q6_k, WeightType::bf16, WeightType::q5_0, WeightType::q3_k}};
   for (const WeightTypeInfo& info : weight_types()) lists.push_back({info.type});
+  lists = types_of_run(lists);
   constexpr uint32_t kVocabularies[] = {4, 64, 333};
   constexpr float kScales[] = {1, 0.5f, 25.298221f};
   for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(lists), count_of(kBlockWidths), count_of(kColumnCounts), 2, count_of(kVocabularies),

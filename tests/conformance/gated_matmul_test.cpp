@@ -16,7 +16,8 @@ constexpr uint32_t count_of(const T& array) {
 }
 
 constexpr uint32_t kPairs[] = {1, 2, 3, 7, 9};
-constexpr uint32_t kColumnCounts[] = {1, 2, 3, 4, 5, 6, 7, 8, 17};
+constexpr uint32_t kColumnCounts[] = {1, 2, 5, 8, 17, 3, 4, 6, 7};
+constexpr uint32_t kNormalColumnCounts = 5;
 
 /// Tiles in the order of an invocation's, odd numbers of them, parts of a sum, and tiles that many lanes load together.
 std::vector<VariantSet> variant_sets() {
@@ -95,21 +96,23 @@ void compare_gated(const GatedMatmulCase& c, Values values, GateSteps steps) {
 
 TEST_CASE("matmul: gated, every type, one to several pairs of tiles, column counts, silu and gelu, bias, magnitudes, variant sets") {
   const auto variants = variant_sets();
-  const auto types = weight_types();
-  const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(types), count_of(kPairs), count_of(kColumnCounts), 2, 2, count_of(kAllValues)};
+  const auto types = types_of_run();
+  const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(types), count_of(kPairs),
+                                       column_counts_of_run(kNormalColumnCounts, count_of(kColumnCounts)), 2, 2, count_of(kAllValues)};
   for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
     const VariantScope scope(variants[choice[0]]);
     const uint32_t column_tile = choice[1] == 0 ? 1 : test_devices().vulkan.variants().many_column_tile;
+    const WeightType type = types[type_for_variant(choice[0], choice[2], count_of(types))];
     const uint64_t seed = 0x6a7e + choice[2] * 100 + choice[3] * 10 + choice[4];
     const Values values = kAllValues[choice[7]];
     const uint32_t gate_rows = kPairs[choice[3]] * test_devices().vulkan.variants().lanes;
-    GatedMatmulCase c = make_case({types[choice[2]].type}, gate_rows, kColumnCounts[choice[4]], column_tile, values, seed);
+    GatedMatmulCase c = make_case({type}, gate_rows, kColumnCounts[choice[4]], column_tile, values, seed);
     c.function = choice[5] == 0 ? GateFunction::silu : GateFunction::gelu;
     if (choice[6] == 0) c.bias.clear();
     CAPTURE(seed);
     CAPTURE(choice[0]);
     CAPTURE(column_tile);
-    CAPTURE(std::string(types[choice[2]].name));
+    CAPTURE(weight_type_name(type));
     CAPTURE(kPairs[choice[3]]);
     CAPTURE(kColumnCounts[choice[4]]);
     CAPTURE(choice[5]);
@@ -128,8 +131,9 @@ TEST_CASE("matmul: gated rows of two types, or no whole tile of them, take two d
 }
 
 TEST_CASE("bits: a gated product in one dispatch is the product and gated_activation in two") {
+  constexpr WeightType kTypes[] = {WeightType::f32, WeightType::q4_1, WeightType::q6_k};
   for (const VariantSet& variants : variant_sets())
-    for (const WeightType type : {WeightType::f32, WeightType::q4_1, WeightType::q6_k})
+    for (const WeightType type : types_of_run(kTypes))
       for (const uint32_t column_tile : {1u, variants.many_column_tile})
         for (const GateFunction function : {GateFunction::silu, GateFunction::gelu}) {
           const VariantScope scope(variants);

@@ -74,7 +74,8 @@ uint32_t width_of(const std::vector<WeightType>& types, uint32_t index) {
   return common_block_elements(types) == 1 ? kWidths[index] : block_width(types, index);
 }
 
-constexpr uint32_t kColumnCounts[] = {1, 2, 3, 5, 8, 17};
+constexpr uint32_t kColumnCounts[] = {1, 2, 5, 8, 17, 3};
+constexpr uint32_t kNormalColumnCounts = 5;
 /// A workgroup of matmul_cooperative owns 64 columns.
 constexpr uint32_t kManyColumnCounts[] = {1, 16, 33, 64, 65, 150};
 
@@ -149,7 +150,8 @@ constexpr uint32_t count_of(const T& array) {
 }
 
 TEST_CASE("matmul: every type, size of rows and of columns, in both families, with exact sums") {
-  const std::vector<uint32_t> sizes = {2, count_of(type_lists()), count_of(kRows), count_of(kWidths), count_of(kColumnCounts)};
+  const std::vector<uint32_t> sizes = {2, count_of(type_lists()), count_of(kRows), count_of(kWidths),
+                                       column_counts_of_run(kNormalColumnCounts, count_of(kColumnCounts))};
   for_each_case(Coverage::product, sizes, [](const Choice& choice) {
     const uint32_t turn = choice[2] + choice[3] + choice[4];
     compare_choice({choice[0], choice[1], choice[2], choice[3], choice[4], turn % 4, turn % 2, Values::exact});
@@ -158,12 +160,13 @@ TEST_CASE("matmul: every type, size of rows and of columns, in both families, wi
 
 TEST_CASE("matmul: types, parts, odd sizes, bias, residual, column counts, magnitudes, in both families and three variant sets") {
   const auto variants = variant_sets();
-  const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(type_lists()), count_of(kRows), count_of(kWidths), count_of(kColumnCounts), 4, 2,
-                                       count_of(kAllValues)};
+  const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(type_lists()), count_of(kRows), count_of(kWidths),
+                                       column_counts_of_run(kNormalColumnCounts, count_of(kColumnCounts)), 4, 2, count_of(kAllValues)};
   for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
     const VariantScope scope(variants[choice[0]]);
     CAPTURE(choice[0]);
-    compare_choice({choice[1], choice[2], choice[3], choice[4], choice[5], choice[6], choice[7], kAllValues[choice[8]]});
+    const uint32_t types = type_for_variant(choice[0], choice[2], count_of(type_lists()));
+    compare_choice({choice[1], types, choice[3], choice[4], choice[5], choice[6], choice[7], kAllValues[choice[8]]});
   }, 6);
 }
 

@@ -62,12 +62,12 @@ void check_case(const OnDevice& on_device, double tolerance) {
 }
 
 TEST_CASE("persistent_step: matmul_few and embed_rows of every weight type") {
-  for (const WeightTypeInfo& info : weight_types()) {
-    CAPTURE(std::string(info.name));
-    Random random(0x9e55 + static_cast<uint32_t>(info.type));
-    const uint32_t width = info.file_block_elements == 256 ? 512 : 352;
+  for (const WeightType type : types_of_run()) {
+    CAPTURE(weight_type_name(type));
+    Random random(0x9e55 + static_cast<uint32_t>(type));
+    const uint32_t width = weight_type_info(type).file_block_elements == 256 ? 512 : 352;
     MatmulCase matmul;
-    matmul.matrix = make_matrix(random, Values::exact, {info.type}, 203, width);
+    matmul.matrix = make_matrix(random, Values::exact, {type}, 203, width);
     matmul.columns = plain_columns(1, 1);
     matmul.dst_width = 203;
     matmul.src = random_values(random, Values::exact, width);
@@ -80,7 +80,7 @@ TEST_CASE("persistent_step: matmul_few and embed_rows of every weight type") {
       const VariantScope scope(variants);
       check_case([&](TestDevice& device) { return run_matmul(device, matmul); }, 0);
     }
-    EmbedCase embed{make_matrix(random, Values::exact, {info.type}, 37, width), plain_columns(1, 1), 1, 0.5f};
+    EmbedCase embed{make_matrix(random, Values::exact, {type}, 37, width), plain_columns(1, 1), 1, 0.5f};
     embed.columns[0].token = 29;
     check_case([&](TestDevice& device) { return run_embed(device, embed); }, 0);
   }

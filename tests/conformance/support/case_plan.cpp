@@ -15,13 +15,13 @@ struct Shard {
   uint64_t count = 1;
 };
 
-Shard shard() {
-  const char* text = std::getenv("QUIRE_SHARD");
+Shard shard(const char* variable) {
+  const char* text = std::getenv(variable);
   if (!text) return {};
   unsigned long long index = 0;
   unsigned long long count = 0;
   if (std::sscanf(text, "%llu/%llu", &index, &count) == 2 && index < count) return {index, count};
-  std::fprintf(stderr, "QUIRE_SHARD is \"%s\"; it must be i/n with i < n.\n", text);
+  std::fprintf(stderr, "%s is \"%s\"; it must be i/n with i < n.\n", variable, text);
   std::exit(2);
 }
 
@@ -106,6 +106,14 @@ uint32_t best_value(const UncoveredPairs& pairs, const Choice& choice, uint32_t 
   return best;
 }
 
+template <class T>
+std::vector<T> share_of_types(std::span<const T> all) {
+  const Shard share = shard("QUIRE_TYPES");
+  std::vector<T> kept;
+  for (uint64_t i = share.index; i < all.size(); i += share.count) kept.push_back(all[i]);
+  return kept;
+}
+
 }  // namespace
 
 Extent extent() {
@@ -156,7 +164,7 @@ std::vector<Choice> whole_product_of_first(std::span<const uint32_t> sizes, size
 
 void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std::function<void(const Choice&)>& run, size_t whole_dimensions) {
   const Extent wanted = extent();
-  const Shard part = shard();
+  const Shard part = shard("QUIRE_SHARD");
   const bool whole = coverage == Coverage::product || wanted == Extent::full;
   const std::vector<Choice> cases = whole ? whole_product_of_first(sizes, whole_dimensions) : pairwise(sizes);
   // About a tenth, by a step prime to the sizes: ten would always take the same values of the last dimension.
@@ -164,6 +172,21 @@ void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std
   for (uint64_t i = 0; i < cases.size(); i += stride)
     if (i / stride % part.count == part.index) run(cases[i]);
 }
+
+std::vector<WeightType> types_of_run(std::span<const WeightType> types) { return share_of_types(types); }
+std::vector<std::vector<WeightType>> types_of_run(std::span<const std::vector<WeightType>> lists) { return share_of_types(lists); }
+std::vector<WeightType> types_of_run() {
+  std::vector<WeightType> types;
+  for (const WeightTypeInfo& info : weight_types()) types.push_back(info.type);
+  return types_of_run(types);
+}
+
+uint32_t type_for_variant(uint32_t variant, uint32_t type, uint32_t count) {
+  if (variant == 0 || count < 12 || extent() == Extent::full) return type;
+  return type % 4 == 3 ? count - 1 : type % 4 * (count / 3) + variant - 1;
+}
+
+uint32_t column_counts_of_run(uint32_t normal, uint32_t all) { return extent() == Extent::full ? all : normal; }
 
 void count_case(KernelId kernel) { ++tally()[static_cast<uint32_t>(kernel)]; }
 uint64_t counted_cases(KernelId kernel) { return tally()[static_cast<uint32_t>(kernel)]; }

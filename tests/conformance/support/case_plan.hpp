@@ -2,6 +2,7 @@
 //
 // QUIRE_CONFORMANCE  unset: addressing products whole, everything else pairwise; `full`: every product whole (see whole_dimensions); `tenth`: every tenth case of the normal run
 // QUIRE_SHARD        i/n with 0 <= i < n: only cases whose number modulo n is i, so that a long run can be done in parts
+// QUIRE_TYPES        i/n likewise: only weight types, and mixtures of them, whose number modulo n is i
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,18 @@ enum class Coverage : uint8_t { product, pairs };
 /// default; millions of cases would follow from some).
 void for_each_case(Coverage coverage, std::span<const uint32_t> sizes, const std::function<void(const Choice&)>& run,
                    size_t whole_dimensions = ~size_t{0});
+
+/// The weight types, and lists of some that a matrix is made of, of this run.
+std::vector<WeightType> types_of_run(std::span<const WeightType> types);
+std::vector<std::vector<WeightType>> types_of_run(std::span<const std::vector<WeightType>> lists);
+/// Every weight type of this run.
+std::vector<WeightType> types_of_run();
+
+/// Which of `count` weight types a case of variant set `variant` takes in place of `type`. Every type has pipelines of its own, and the driver takes long to
+/// compile them: the first set, the chosen one, meets all types, each other one four; all meet all in the full extent.
+uint32_t type_for_variant(uint32_t variant, uint32_t type, uint32_t count);
+/// How many of `all` column counts, the rarer ones last, this run takes: all in the full extent, else the first `normal`. They too are compiled one by one.
+uint32_t column_counts_of_run(uint32_t normal, uint32_t all);
 
 void count_case(KernelId kernel);
 uint64_t counted_cases(KernelId kernel);

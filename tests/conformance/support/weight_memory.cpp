@@ -6,6 +6,7 @@
 
 #include "engine/device/reference/weight_blocks.hpp"
 #include "engine/forward/weight_layout.hpp"
+#include "tests/conformance/support/case_plan.hpp"
 
 namespace quire::conformance {
 namespace {
@@ -65,7 +66,7 @@ std::vector<std::vector<WeightType>> weight_type_lists(bool (*belongs)(const Wei
     if (belongs(info)) lists.push_back({info.type});
   lists.push_back({WeightType::q4_1, WeightType::q8_0, WeightType::f16});
   lists.push_back({WeightType::q4_k, WeightType::q5_0, WeightType::q6_k, WeightType::bf16});
-  return lists;
+  return types_of_run(lists);
 }
 
 uint32_t common_block_elements(const std::vector<WeightType>& types) {

@@ -33,7 +33,7 @@ std::vector<float> matrix_row(const TestMatrix& matrix, uint32_t row);
 /// mantissa, 1 + code / 2^n, and take the constant off again.
 std::vector<double> matrix_row_magnitude(const TestMatrix& matrix, uint32_t row);
 
-/// Every type of those that `belongs` says alone, then mixtures of these and others as model files have them.
+/// Every type of those that `belongs` says alone, then mixtures of these and others as model files have them; of all that, this run's.
 std::vector<std::vector<WeightType>> weight_type_lists(bool (*belongs)(const WeightTypeInfo&));
 
 /// What the width of a matrix of these types is a multiple of.
