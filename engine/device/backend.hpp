@@ -23,12 +23,26 @@ class BackendBuffer {
   const void* owner = nullptr;        ///< the DeviceCore it belongs to
 };
 
+/// Dispatches that may run many times. A backend that keeps them in a form of its own derives from it.
+class BackendRecording : public std::enable_shared_from_this<BackendRecording> {
+ public:
+  virtual ~BackendRecording() = default;
+  std::vector<Command> commands;
+  bool in_driver = false;             ///< the backend takes it as a command (Command::Kind::replay)
+};
+
 class BackendDevice {
  public:
   virtual ~BackendDevice() = default;
   virtual const DeviceInfo& info() const = 0;
   virtual Result<std::unique_ptr<BackendBuffer>> create_buffer(uint64_t size_bytes, BufferUse use, const char* label) = 0;
   virtual Status prepare(const KernelVariant& kernel) = 0;
+  /// `commands` are dispatches. The backend keeps the answer itself for as long as a submission runs it.
+  virtual Result<std::shared_ptr<BackendRecording>> keep(std::span<const Command> commands) {
+    auto recording = std::make_shared<BackendRecording>();
+    recording->commands.assign(commands.begin(), commands.end());
+    return recording;
+  }
   /// Runs the commands in order, after all earlier submissions and seeing all they wrote, and then sets the timeline to `signal_value`.
   /// There may be no commands. On error other than device_lost: nothing was submitted, and `signal_value` will be used again.
   virtual Status submit(std::span<const Command> commands, uint64_t signal_value) = 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/device/backend.hpp"
+
 namespace quire {
 namespace {
 
@@ -42,6 +44,11 @@ double CostModel::uncorrected_ns(const Work& work) const {
 }
 
 double CostModel::estimate_ns(const Command& command) const {
+  if (command.kind == Command::Kind::replay) {
+    double total_ns = 0;
+    for (const Command& dispatch : command.recording->commands) total_ns += estimate_ns(dispatch);
+    return total_ns;
+  }
   const double correction = command.kind == Command::Kind::dispatch ? correction_[static_cast<size_t>(command.kernel.id)] : 1.0;
   return factor_ * correction * uncorrected_ns(command.work);
 }

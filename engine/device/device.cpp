@@ -6,6 +6,7 @@
 #include "engine/device/backend.hpp"
 #include "engine/device/device_core.hpp"
 #include "engine/device/encoder_state.hpp"
+#include "engine/device/recording_state.hpp"
 
 namespace quire {
 namespace {
@@ -78,10 +79,32 @@ Status Device::prepare(const KernelVariant& kernel) { return core_->prepare(kern
 
 Encoder Device::encoder() { return Encoder(std::make_unique<Encoder::State>(core_)); }
 
-Result<uint64_t> Device::submit(Encoder&& encoder) {
+Status Device::check_own(const Encoder& encoder, const char* call) const {
   QUIRE_TRY(core_->usable());
-  if (!encoder.state_) return make_error(Code::invalid_argument, "submit: this encoder has been submitted or moved from");
-  if (encoder.state_->core != core_) return make_error(Code::invalid_argument, "submit: this encoder belongs to another device");
+  if (!encoder.state_) return make_error(Code::invalid_argument, "%s: this encoder has been submitted or moved from", call);
+  if (encoder.state_->core != core_) return make_error(Code::invalid_argument, "%s: this encoder belongs to another device", call);
+  return {};
+}
+
+Result<Recording> Device::keep(Encoder&& encoder) {
+  QUIRE_TRY(check_own(encoder, "keep"));
+  if (!encoder.state_->recordings.empty()) return make_error(Code::invalid_argument, "keep: this encoder replays a recording");
+  auto kept = std::make_unique<Recording::Kept>();
+  kept->core = core_;
+  for (const Command& command : encoder.commands()) {
+    if (command.kind != Command::Kind::dispatch) return make_error(Code::invalid_argument, "keep: only dispatches can be kept");
+    kept->work.bytes += command.work.bytes;
+    kept->work.macs += command.work.macs;
+  }
+  QUIRE_ASSIGN(kept->commands, core_->keep(encoder.commands()));
+  encoder.state_.reset();
+  Recording recording;
+  recording.kept_ = std::move(kept);
+  return recording;
+}
+
+Result<uint64_t> Device::submit(Encoder&& encoder) {
+  QUIRE_TRY(check_own(encoder, "submit"));
   QUIRE_ASSIGN(const uint64_t value, core_->submit(encoder.commands()));
   encoder.state_.reset();
   return value;

@@ -86,6 +86,9 @@ class Device {
   Status prepare(const KernelVariant& kernel);
 
   Encoder encoder();
+  /// Takes the dispatches of an encoder, not to run them but to be replayed by others.
+  /// On error: invalid_argument (another device's encoder, one that holds copies, fills, uploads or replays), as prepare; the encoder is unchanged.
+  Result<Recording> keep(Encoder&& encoder);
   /// Splits the commands at the submission bound and hands them to the device in order. Returns the timeline value that is reached when the
   /// last of them is complete. Values grow by at least one each call; work of one submit sees all effects of earlier submits.
   /// On error: nothing of this encoder runs and it keeps its commands, or the device is lost.
@@ -109,6 +112,8 @@ class Device {
 
  private:
   explicit Device(std::shared_ptr<DeviceCore> core);
+  /// device_lost; invalid_argument, naming `call`, if the encoder is not this device's own or was moved from.
+  Status check_own(const Encoder& encoder, const char* call) const;
   std::shared_ptr<DeviceCore> core_;
 };
 

@@ -125,6 +125,15 @@ Status DeviceCore::prepare(const KernelVariant& kernel) {
   return noted(backend_->prepare(kernel));
 }
 
+Result<std::shared_ptr<BackendRecording>> DeviceCore::keep(std::span<const Command> dispatches) {
+  QUIRE_TRY(usable());
+  return noted(backend_->keep(dispatches));
+}
+
+bool DeviceCore::fit_one_submission(std::span<const Command> commands) const {
+  return commands_within_bound(cost_model_, commands, submission_bound_) == commands.size();
+}
+
 Result<uint64_t> DeviceCore::submit(std::span<const Command> commands) {
   QUIRE_TRY(usable());
   const size_t first = commands.empty() ? 0 : commands_within_bound(cost_model_, commands, submission_bound_);

@@ -2,8 +2,7 @@
 //
 // Lifetimes. The core owns the backend and outlives every Buffer and Encoder. A buffer that is destroyed goes to the retirement list with the
 // last timeline value handed out, or, while encoders are open, once the last of them is closed: they may have recorded its address.
-// Replay. submit() takes a span of commands and keeps nothing of it. A later type that keeps an encoder's commands, and the staging blocks
-// they read, can submit the same span again: the commands start and end with everything visible, and hold no timeline value.
+// Recordings. An encoder holds those that it replays until it is submitted, and the backend until they have run.
 #pragma once
 
 #include <chrono>
@@ -44,6 +43,10 @@ class DeviceCore {
   void encoder_closed();
 
   Status prepare(const KernelVariant& kernel);
+  /// On error: as prepare.
+  Result<std::shared_ptr<BackendRecording>> keep(std::span<const Command> dispatches);
+  /// Whether commands need not be split at the submission bound. Requires: there are some.
+  bool fit_one_submission(std::span<const Command> commands) const;
   Result<uint64_t> submit(std::span<const Command> commands);
   uint64_t last_submitted() const { return last_submitted_; }
   uint64_t split_count() const { return split_count_; }

@@ -7,6 +7,7 @@
 #include "engine/base/checked.hpp"
 #include "engine/device/command_checks.hpp"
 #include "engine/device/encoder_state.hpp"
+#include "engine/device/recording_state.hpp"
 
 namespace quire {
 namespace {
@@ -126,6 +127,31 @@ Status Encoder::fill(BufferSlice destination, uint32_t word) {
   command.work.bytes = destination.size_bytes;
   state_->accesses = {{destination, AccessMode::write}};
   state_->record(command);
+  return {};
+}
+
+Status Encoder::replay(const Recording& recording, std::span<const Access> accesses) {
+  QUIRE_TRY(State::usable(state_.get()));
+  if (!recording || recording.kept_->core != state_->core)
+    return make_error(Code::invalid_argument, "replay: the recording is %s", recording ? "another device's" : "empty");
+  for (const Access& access : accesses) {
+    if (!access.slice) return make_error(Code::invalid_argument, "replay: an access is not bound to a buffer");
+    QUIRE_TRY(check_slice(access.slice, *state_->core, "an access", "replay"));
+  }
+  const std::vector<Command>& dispatches = recording.kept_->commands->commands;
+  if (dispatches.empty()) return {};
+  state_->accesses.assign(accesses.begin(), accesses.end());
+  state_->recordings.push_back(recording.kept_->commands);
+  if (recording.in_driver() && state_->core->fit_one_submission(dispatches)) {
+    Command command;
+    command.kind = Command::Kind::replay;
+    command.recording = recording.kept_->commands.get();
+    command.work = recording.kept_->work;
+    state_->record(command);
+    return {};
+  }
+  state_->record(dispatches.front());
+  state_->commands.insert(state_->commands.end(), dispatches.begin() + 1, dispatches.end());  // with the barriers between them that they have
   return {};
 }
 

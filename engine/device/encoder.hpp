@@ -11,6 +11,7 @@
 #include "engine/base/result.hpp"
 #include "engine/device/buffer.hpp"
 #include "engine/device/kernel_manifest.hpp"
+#include "engine/device/recording.hpp"
 
 namespace quire {
 
@@ -35,9 +36,11 @@ struct Dispatch {
   Work work;
 };
 
+class BackendRecording;
+
 /// One recorded command in backend-neutral form. Backends trust it: everything in it has been checked.
 struct Command {
-  enum class Kind : uint8_t { dispatch, copy, fill };
+  enum class Kind : uint8_t { dispatch, copy, fill, replay };
   Kind kind = Kind::dispatch;
   bool barrier_before = false;              ///< everything recorded earlier must be complete and visible first
   KernelVariant kernel;                     ///< dispatch
@@ -46,6 +49,7 @@ struct Command {
   BufferSlice source;                       ///< copy
   BufferSlice destination;                  ///< copy, fill
   uint32_t fill_word = 0;                   ///< fill
+  const BackendRecording* recording = nullptr;  ///< replay: one that the driver has; the encoder keeps it until it is submitted
   Work work;
 };
 
@@ -70,6 +74,10 @@ class Encoder {
   Status fill(BufferSlice destination, uint32_t word);
   /// Copies `bytes` (a multiple of 4) now into staging memory that lives until the submission completes, and records the copy to `destination`.
   Status upload(BufferSlice destination, std::span<const std::byte> bytes);
+
+  /// Records all dispatches of `recording`, in their order. `accesses`: every byte that any of them reads or writes.
+  /// On error: invalid_argument (an empty recording, another device's, an access outside its buffer); nothing is recorded.
+  Status replay(const Recording& recording, std::span<const Access> accesses);
 
   std::span<const Command> commands() const;
 

@@ -33,6 +33,7 @@ struct Encoder::State {
   std::vector<Command> commands;
   HazardTracker hazards;
   std::vector<Access> accesses;      ///< of the command being recorded; kept to keep its memory
+  std::vector<std::shared_ptr<const BackendRecording>> recordings;  ///< replayed so far: those that commands name, and others
   std::vector<StagingBlock> blocks;  ///< filled one after the other
 };
 

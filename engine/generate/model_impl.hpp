@@ -5,6 +5,7 @@
 
 #include "cache/kv_cache.hpp"
 #include "engine/forward/forward_pass.hpp"
+#include "engine/generate/kept_steps.hpp"
 #include "engine/generate/model.hpp"
 #include "engine/generate/persistent_decode.hpp"
 #include "engine/generate/step_tables.hpp"
@@ -42,6 +43,7 @@ struct Model::Impl {
   SamplingBuffers sampling;
   std::optional<KvCache> cache;
   PersistentDecode persistent;
+  KeptSteps kept_steps;
   bool in_step = false;                 ///< scratch and tables belong to the step that has begun
 };
 

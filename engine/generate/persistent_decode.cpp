@@ -18,9 +18,6 @@ constexpr uint32_t kMaxAbandoned = 3;
 constexpr size_t kMaxPrograms = 16;
 constexpr std::chrono::minutes kProbeTimeout{5};  // a driver may compile the kernel when it first runs
 
-/// Stand for the address of logits that are not a session's own.
-constexpr uint64_t kNoLogits = 0, kScratchLogits = 1;
-
 /// A decode step of one column at slot 0, for what its kernels are: nothing of it runs.
 Result<PersistentPlan> plan_of_first_token(Model::Impl& model) {
   const FamilyPlan plan{.phase = Phase::generated, .column_tile = 1, .runs = {StepRun{}}, .columns = {ColumnInfo{}}, .selection = {0},
@@ -95,14 +92,11 @@ bool PersistentDecode::takes(std::span<const FamilyPlan> plans) const {
   return report_.why_not.empty() && plans.size() == 1 && plans[0].phase == Phase::generated && plans[0].columns.size() == 1;
 }
 
-Result<const PersistentDecode::Program*> PersistentDecode::program_for(const FamilyPlan& plan, Model::Impl& model) {
-  const std::vector<LogitsRound> rounds = logits_rounds(plan, model);
-  Key key{plan.split_count, kNoLogits};
-  if (!rounds.empty()) key.logits_address = rounds[0].in_place ? rounds[0].rows[0].run->session->impl().newest_logits.address() : kScratchLogits;
-  if (const auto found = programs_.find(key); found != programs_.end()) return &found->second;
+Result<const PersistentDecode::Program*> PersistentDecode::program_for(const FamilyPlan& plan, std::span<const LogitsRound> rounds, Model::Impl& model) {
+  StepShape shape = shape_of(plan, rounds);
+  if (const auto found = programs_.find(shape); found != programs_.end()) return &found->second;
   Encoder kernels = model.device->encoder();
-  QUIRE_ASSIGN(const Activation hidden, record_step_layers(plan, model, kernels));
-  for (const LogitsRound& round : rounds) QUIRE_TRY(record_round(round, hidden, model, kernels));
+  QUIRE_TRY(record_step_kernels(plan, rounds, model, kernels));
   QUIRE_ASSIGN(PersistentPlan persistent, plan_persistent_program(kernels.commands(), model.variants.lanes));
   Program program;
   for (const Command& command : kernels.commands()) {
@@ -114,16 +108,12 @@ Result<const PersistentDecode::Program*> PersistentDecode::program_for(const Fam
   QUIRE_ASSIGN(program.program, create_persistent_program(*model.device, std::move(persistent), upload));
   QUIRE_TRY(model.device->submit(std::move(upload)));
   if (programs_.size() >= kMaxPrograms) programs_.clear();
-  return &programs_.emplace(std::move(key), std::move(program)).first->second;
+  return &programs_.emplace(std::move(shape), std::move(program)).first->second;
 }
 
-Status PersistentDecode::record(const FamilyPlan& plan, Model::Impl& model, Encoder& encoder, BufferSlice abandoned) {
-  QUIRE_ASSIGN(const Program* program, program_for(plan, model));
-  std::vector<Access> accesses = {{model.tables->buffer.slice(), AccessMode::read_write},
-                                  {model.scratch->slice({0, model.scratch->size_bytes()}), AccessMode::read_write}};
-  for (const BufferSlice& slab : model.cache->slabs()) accesses.push_back({slab, AccessMode::read_write});
-  for (const LogitsRound& round : logits_rounds(plan, model)) accesses.push_back({round.logits, AccessMode::write});
-  return run_program(model, program->program, accesses, program->work, report_.worker_count, spin_bound_, encoder, abandoned);
+Status PersistentDecode::record(const FamilyPlan& plan, std::span<const LogitsRound> rounds, Model::Impl& model, Encoder& encoder, BufferSlice abandoned) {
+  QUIRE_ASSIGN(const Program* program, program_for(plan, rounds, model));
+  return run_program(model, program->program, step_accesses(rounds, model), program->work, report_.worker_count, spin_bound_, encoder, abandoned);
 }
 
 void PersistentDecode::note_abandoned() {

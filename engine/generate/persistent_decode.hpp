@@ -10,10 +10,12 @@
 #include "engine/device/device.hpp"
 #include "engine/forward/persistent_program.hpp"
 #include "engine/generate/model.hpp"
+#include "engine/generate/step_shape.hpp"
 
 namespace quire {
 
 struct FamilyPlan;
+struct LogitsRound;
 
 class PersistentDecode {
  public:
@@ -26,19 +28,13 @@ class PersistentDecode {
   /// Whether a step of these families can be recorded here: a single generated column.
   bool takes(std::span<const FamilyPlan> plans) const;
   /// Records the step's kernels as one dispatch, and afterwards a copy of StepProgress::abandoned to `abandoned` (4 bytes).
-  /// Requires: takes(plan). On error: as the kernels' recording.
-  Status record(const FamilyPlan& plan, Model::Impl& model, Encoder& encoder, BufferSlice abandoned);
+  /// Requires: takes(plan), at most one round. On error: as the kernels' recording.
+  Status record(const FamilyPlan& plan, std::span<const LogitsRound> rounds, Model::Impl& model, Encoder& encoder, BufferSlice abandoned);
   /// A step that was recorded here is done; after the third that was abandoned there are no more.
   void note_complete() { ++report_.step_count; }
   void note_abandoned();
 
  private:
-  /// What a program's arguments depend on, beside what never changes in a model.
-  struct Key {
-    std::vector<uint32_t> split_count;
-    uint64_t logits_address = 0;  ///< of the session's logits, or what stands for others
-    auto operator<=>(const Key&) const = default;
-  };
   struct Program {
     PersistentProgram program;
     Work work;
@@ -49,12 +45,12 @@ class PersistentDecode {
   Result<bool> run_together(Model::Impl& model, const KernelVariant& kernel, uint32_t worker_count, uint32_t spin_bound);
   Status run_program(Model::Impl& model, const PersistentProgram& program, std::span<const Access> accesses, Work work, uint32_t worker_count,
                      uint32_t spin_bound, Encoder& encoder, BufferSlice abandoned);
-  Result<const Program*> program_for(const FamilyPlan& plan, Model::Impl& model);
+  Result<const Program*> program_for(const FamilyPlan& plan, std::span<const LogitsRound> rounds, Model::Impl& model);
 
   PersistentReport report_;
   uint32_t spin_bound_ = 0;
   Buffer progress_;
-  std::map<Key, Program> programs_;
+  std::map<StepShape, Program> programs_;
 };
 
 }  // namespace quire

@@ -39,8 +39,9 @@ Status Step::State::record(Encoder& encoder) {
   for (const FamilyPlan& plan : plans) {
     QUIRE_TRY(record_step_tables(plan, *model, encoder));
     const std::vector<LogitsRound> rounds = logits_rounds(plan, *model);
-    if (persistent) {
-      QUIRE_TRY(model->persistent.record(plan, *model, encoder, readback.slice(abandoned_offset_bytes, sizeof(uint32_t))));
+    if (persistent || KeptSteps::takes(plan, rounds)) {
+      QUIRE_TRY(persistent ? model->persistent.record(plan, rounds, *model, encoder, readback.slice(abandoned_offset_bytes, sizeof(uint32_t)))
+                           : model->kept_steps.record(plan, rounds, *model, encoder));
       for (const LogitsRound& round : rounds) QUIRE_TRY(record_results(round, *model, encoder, results));
       continue;
     }

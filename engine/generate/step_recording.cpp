@@ -1,6 +1,7 @@
 #include "engine/generate/step_recording.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace quire {
 namespace {
@@ -108,6 +109,32 @@ Status record_round(const LogitsRound& round, const Activation& hidden, Model::I
   const Recorder recorder{encoder, model.variants};
   QUIRE_TRY(record_logits(recorder, model.hyper, *model.weights, hidden, selection, count, round.logits, *model.scratch));
   return record_argmax(recorder, Activation{round.logits, model.hyper.vocabulary_size, count, 1}, results);
+}
+
+Status record_step_kernels(const FamilyPlan& plan, std::span<const LogitsRound> rounds, Model::Impl& model, Encoder& encoder) {
+  QUIRE_ASSIGN(const Activation hidden, record_step_layers(plan, model, encoder));
+  for (const LogitsRound& round : rounds) QUIRE_TRY(record_round(round, hidden, model, encoder));
+  return {};
+}
+
+std::vector<Access> step_accesses(std::span<const LogitsRound> rounds, Model::Impl& model) {
+  std::vector<Access> accesses = {{model.tables->buffer.slice(), AccessMode::read_write},
+                                  {model.scratch->slice({0, model.scratch->size_bytes()}), AccessMode::read_write}};
+  for (const BufferSlice& slab : model.cache->slabs()) accesses.push_back({slab, AccessMode::read_write});
+  for (const LogitsRound& round : rounds) accesses.push_back({round.logits, AccessMode::write});
+  return accesses;
+}
+
+StepShape shape_of(const FamilyPlan& plan, std::span<const LogitsRound> rounds) {
+  StepShape shape{.column_count = static_cast<uint32_t>(plan.columns.size()), .split_count = plan.split_count};
+  uint64_t slots = 0;
+  for (const ColumnInfo& column : plan.columns) slots += column.sequence == PADDING_COLUMN ? 0 : column.slot + 1;
+  shape.slots_magnitude = static_cast<uint32_t>(std::bit_width(slots));
+  for (const LogitsRound& round : rounds) {
+    shape.logits_count = static_cast<uint32_t>(round.rows.size());
+    if (round.in_place) shape.logits_address = round.rows[0].run->session->impl().newest_logits.address();
+  }
+  return shape;
 }
 
 Status record_results(const LogitsRound& round, Model::Impl& model, Encoder& encoder, ResultCursor& to) {

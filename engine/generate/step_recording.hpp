@@ -7,6 +7,7 @@
 
 #include "engine/generate/model_impl.hpp"
 #include "engine/generate/step_plan.hpp"
+#include "engine/generate/step_shape.hpp"
 
 namespace quire {
 
@@ -35,6 +36,14 @@ Status record_step_tables(const FamilyPlan& plan, Model::Impl& model, Encoder& e
 Result<Activation> record_step_layers(const FamilyPlan& plan, Model::Impl& model, Encoder& encoder);
 /// Final norm, logits and their maximum.
 Status record_round(const LogitsRound& round, const Activation& hidden, Model::Impl& model, Encoder& encoder);
+
+/// All layers and rounds. Requires: the tables, and at most one round: their logits may share memory.
+Status record_step_kernels(const FamilyPlan& plan, std::span<const LogitsRound> rounds, Model::Impl& model, Encoder& encoder);
+/// Every byte that those kernels may read or write.
+std::vector<Access> step_accesses(std::span<const LogitsRound> rounds, Model::Impl& model);
+
+/// Requires: at most one round.
+StepShape shape_of(const FamilyPlan& plan, std::span<const LogitsRound> rounds);
 
 /// Where the results of a step are copied to.
 struct ResultCursor {

@@ -56,6 +56,9 @@ void run_command(const Command& command) {
         std::memcpy(destination + offset, &command.fill_word, sizeof(uint32_t));
       break;
     }
+    case Command::Kind::replay:
+      for (const Command& dispatch : command.recording->commands) run_command(dispatch);
+      break;
   }
 }
 

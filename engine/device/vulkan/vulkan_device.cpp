@@ -240,6 +240,8 @@ Status VulkanDevice::prepare(const KernelVariant& kernel) {
   return {};
 }
 
+Result<std::shared_ptr<BackendRecording>> VulkanDevice::keep(std::span<const Command> commands) { return note(encoder_->keep(commands)); }
+
 Status VulkanDevice::submit(std::span<const Command> commands, uint64_t signal_value) { return note(encoder_->submit(commands, signal_value)); }
 
 Result<uint64_t> VulkanDevice::completed() { return note(encoder_->completed()); }

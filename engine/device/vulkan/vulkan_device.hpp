@@ -17,6 +17,7 @@ class VulkanDevice final : public BackendDevice {
   const DeviceInfo& info() const override { return context_.physical.info; }
   Result<std::unique_ptr<BackendBuffer>> create_buffer(uint64_t size_bytes, BufferUse use, const char* label) override;
   Status prepare(const KernelVariant& kernel) override;
+  Result<std::shared_ptr<BackendRecording>> keep(std::span<const Command> commands) override;
   Status submit(std::span<const Command> commands, uint64_t signal_value) override;
   Result<uint64_t> completed() override;
   Status wait(uint64_t timeline_value, std::chrono::nanoseconds timeout) override;

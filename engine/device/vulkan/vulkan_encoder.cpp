@@ -30,7 +30,29 @@ class QueueLock {
   const VulkanContext& context_;
 };
 
+constexpr VkMemoryBarrier barrier_between() {
+  VkMemoryBarrier between{};
+  between.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
+  between.srcAccessMask = kWrites;
+  between.dstAccessMask = kWrites | kReads;
+  return between;
+}
+
 }  // namespace
+
+/// A secondary command buffer. Requires: destroyed before the encoder, while nothing that runs it is in flight.
+class VulkanEncoder::SecondaryCommands final : public BackendRecording {
+ public:
+  SecondaryCommands(const VulkanContext& context, VkCommandPool pool, VkCommandBuffer buffer) : handle(buffer), context_(context), pool_(pool) {}
+  SecondaryCommands(const SecondaryCommands&) = delete;
+  SecondaryCommands& operator=(const SecondaryCommands&) = delete;
+  ~SecondaryCommands() override { context_.vk.FreeCommandBuffers(context_.device, pool_, 1, &handle); }
+  const VkCommandBuffer handle;
+
+ private:
+  const VulkanContext& context_;
+  const VkCommandPool pool_;
+};
 
 VulkanEncoder::VulkanEncoder(const VulkanContext& context, VulkanPipelines& pipelines, bool timestamps)
     : context_(context), pipelines_(pipelines), timestamps_(timestamps && context.physical.timestamp_valid_bits != 0) {}
@@ -54,7 +76,7 @@ Status VulkanEncoder::open() {
   timeline_ = timeline;
   VkCommandPoolCreateInfo pool_info{};
   pool_info.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
-  pool_info.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT | VK_COMMAND_POOL_CREATE_TRANSIENT_BIT;
+  pool_info.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
   pool_info.queueFamilyIndex = context_.physical.queue_family;
   VkCommandPool pool = VK_NULL_HANDLE;
   QUIRE_VULKAN_TRY(context_.vk, CreateCommandPool, context_.device, &pool_info, nullptr, &pool);
@@ -62,12 +84,63 @@ Status VulkanEncoder::open() {
   return {};
 }
 
-Status VulkanEncoder::submit(std::span<const Command> commands, uint64_t signal_value) {
+Result<std::vector<VulkanPipeline>> VulkanEncoder::pipelines_of(std::span<const Command> commands) {
   std::vector<VulkanPipeline> pipelines(commands.size());
   for (size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].kind != Command::Kind::dispatch) continue;
     QUIRE_ASSIGN(pipelines[i], pipelines_.get(commands[i].kernel));
   }
+  return pipelines;
+}
+
+Result<VkCommandBuffer> VulkanEncoder::allocate_commands(VkCommandBufferLevel level) {
+  VkCommandBufferAllocateInfo info{};
+  info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
+  info.commandPool = pool_;
+  info.level = level;
+  info.commandBufferCount = 1;
+  VkCommandBuffer commands = VK_NULL_HANDLE;
+  QUIRE_VULKAN_TRY(context_.vk, AllocateCommandBuffers, context_.device, &info, &commands);
+  return commands;
+}
+
+Result<std::shared_ptr<BackendRecording>> VulkanEncoder::keep(std::span<const Command> dispatches) {
+  QUIRE_ASSIGN(const std::vector<VulkanPipeline> pipelines, pipelines_of(dispatches));
+  std::shared_ptr<BackendRecording> recording;
+  if (timestamps_) {
+    recording = std::make_shared<BackendRecording>();
+  } else {
+    QUIRE_ASSIGN(const VkCommandBuffer commands, allocate_commands(VK_COMMAND_BUFFER_LEVEL_SECONDARY));
+    recording = std::make_shared<SecondaryCommands>(context_, pool_, commands);  // owns it: whatever fails from here on frees it
+    QUIRE_TRY(record_kept(commands, dispatches, pipelines));
+    recording->in_driver = true;
+  }
+  recording->commands.assign(dispatches.begin(), dispatches.end());
+  return recording;
+}
+
+Status VulkanEncoder::record_kept(VkCommandBuffer to, std::span<const Command> dispatches, std::span<const VulkanPipeline> pipelines) const {
+  const DeviceFunctions& vk = context_.vk;
+  VkCommandBufferInheritanceInfo inherited{};
+  inherited.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_INHERITANCE_INFO;
+  VkCommandBufferBeginInfo begin{};
+  begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
+  begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
+  begin.pInheritanceInfo = &inherited;
+  QUIRE_VULKAN_TRY(vk, BeginCommandBuffer, to, &begin);
+  const VkMemoryBarrier between = barrier_between();
+  VkPipeline bound = VK_NULL_HANDLE;
+  for (size_t i = 0; i < dispatches.size(); ++i) {
+    // What must come before the first one is for whoever replays it to say.
+    if (dispatches[i].barrier_before && i > 0) vk.CmdPipelineBarrier(to, kWorkStages, kWorkStages, 0, 1, &between, 0, nullptr, 0, nullptr);
+    record_command(to, dispatches[i], pipelines[i], bound);
+  }
+  QUIRE_VULKAN_TRY(vk, EndCommandBuffer, to);
+  return {};
+}
+
+Status VulkanEncoder::submit(std::span<const Command> commands, uint64_t signal_value) {
+  QUIRE_ASSIGN(const std::vector<VulkanPipeline> pipelines, pipelines_of(commands));
   if (!in_flight_.empty()) {
     QUIRE_ASSIGN(const uint64_t value, completed());
     QUIRE_TRY(recycle(value));
@@ -92,14 +165,7 @@ Status VulkanEncoder::submit(std::span<const Command> commands, uint64_t signal_
 
 Status VulkanEncoder::prepare_batch(Batch& batch, size_t command_count) {
   if (batch.commands == VK_NULL_HANDLE) {
-    VkCommandBufferAllocateInfo info{};
-    info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
-    info.commandPool = pool_;
-    info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
-    info.commandBufferCount = 1;
-    VkCommandBuffer commands = VK_NULL_HANDLE;
-    QUIRE_VULKAN_TRY(context_.vk, AllocateCommandBuffers, context_.device, &info, &commands);
-    batch.commands = commands;
+    QUIRE_ASSIGN(batch.commands, allocate_commands(VK_COMMAND_BUFFER_LEVEL_PRIMARY));
   }
   const auto queries = static_cast<uint32_t>(command_count + 1);
   if (!timestamps_ || batch.query_capacity >= queries) return {};
@@ -123,10 +189,7 @@ Status VulkanEncoder::record(Batch& batch, std::span<const Command> commands, st
   begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
   QUIRE_VULKAN_TRY(vk, BeginCommandBuffer, to, &begin);
 
-  VkMemoryBarrier between{};
-  between.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
-  between.srcAccessMask = kWrites;
-  between.dstAccessMask = kWrites | kReads;
+  const VkMemoryBarrier between = barrier_between();
   // A barrier's first scope reaches back over earlier submissions of the queue.
   vk.CmdPipelineBarrier(to, kWorkStages, kWorkStages, 0, 1, &between, 0, nullptr, 0, nullptr);
   if (timestamps_) {
@@ -138,6 +201,7 @@ Status VulkanEncoder::record(Batch& batch, std::span<const Command> commands, st
   for (size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].barrier_before && i > 0) vk.CmdPipelineBarrier(to, kWorkStages, kWorkStages, 0, 1, &between, 0, nullptr, 0, nullptr);
     record_command(to, commands[i], pipelines[i], bound);
+    if (commands[i].kind == Command::Kind::replay) batch.recordings.push_back(commands[i].recording->shared_from_this());
     if (timestamps_) vk.CmdWriteTimestamp(to, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, batch.queries, static_cast<uint32_t>(i + 1));
   }
   VkMemoryBarrier to_host{};
@@ -165,6 +229,10 @@ void VulkanEncoder::record_command(VkCommandBuffer to, const Command& command, c
     }
     case Command::Kind::fill:
       vk.CmdFillBuffer(to, handle_of(command.destination), command.destination.offset_bytes, command.destination.size_bytes, command.fill_word);
+      break;
+    case Command::Kind::replay:
+      vk.CmdExecuteCommands(to, 1, &static_cast<const SecondaryCommands*>(command.recording)->handle);
+      bound = VK_NULL_HANDLE;  // nothing is bound after it
       break;
   }
 }
@@ -213,6 +281,7 @@ Result<std::vector<KernelTiming>> VulkanEncoder::take_timings() {
 Status VulkanEncoder::recycle(uint64_t value) {
   while (!in_flight_.empty() && in_flight_.front().signal_value <= value) {
     if (timestamps_) QUIRE_TRY(read_timestamps(in_flight_.front()));
+    in_flight_.front().recordings.clear();
     free_.push_back(std::move(in_flight_.front()));
     in_flight_.pop_front();
   }

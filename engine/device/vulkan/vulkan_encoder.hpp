@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <deque>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,8 @@ class VulkanEncoder {
   ~VulkanEncoder();
 
   Status open();
+  /// In a secondary command buffer, or with timestamps as they are: each dispatch is measured. On error: as VulkanPipelines::get, out_of_*_memory.
+  Result<std::shared_ptr<BackendRecording>> keep(std::span<const Command> dispatches);
   /// On error: nothing of it runs, or the device is lost; the semaphore's value is unchanged.
   Status submit(std::span<const Command> commands, uint64_t signal_value);
   Result<uint64_t> completed();
@@ -30,17 +33,22 @@ class VulkanEncoder {
   uint64_t last_submitted() const { return last_submitted_; }
 
  private:
+  class SecondaryCommands;
   /// One submission's recording. `signal_value` says when it may be used again.
   struct Batch {
     VkCommandBuffer commands = VK_NULL_HANDLE;
     VkQueryPool queries = VK_NULL_HANDLE;
     uint32_t query_capacity = 0;
     uint64_t signal_value = 0;
+    std::vector<std::shared_ptr<const BackendRecording>> recordings;  ///< that it runs
     std::vector<Command> timed;  ///< empty unless timestamps are on; query i and i + 1 enclose command i
   };
 
+  Result<std::vector<VulkanPipeline>> pipelines_of(std::span<const Command> commands);
+  Result<VkCommandBuffer> allocate_commands(VkCommandBufferLevel level);
   Status prepare_batch(Batch& batch, size_t command_count);
   Status record(Batch& batch, std::span<const Command> commands, std::span<const VulkanPipeline> pipelines);
+  Status record_kept(VkCommandBuffer to, std::span<const Command> dispatches, std::span<const VulkanPipeline> pipelines) const;
   void record_command(VkCommandBuffer to, const Command& command, const VulkanPipeline& pipeline, VkPipeline& bound) const;
   Status submit_to_queue(const Batch& batch);
   void destroy(Batch& batch);

@@ -29,8 +29,8 @@ namespace quire {
   X(CreateCommandPool) X(DestroyCommandPool) X(AllocateCommandBuffers) X(FreeCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer)   \
   X(CreateQueryPool) X(DestroyQueryPool) X(GetQueryPoolResults)                                                                          \
   X(CreateSemaphore) X(DestroySemaphore) X(WaitSemaphores) X(GetSemaphoreCounterValue) X(QueueSubmit)                                    \
-  X(CmdBindPipeline) X(CmdPushConstants) X(CmdDispatch) X(CmdCopyBuffer) X(CmdFillBuffer) X(CmdPipelineBarrier) X(CmdResetQueryPool)     \
-  X(CmdWriteTimestamp)
+  X(CmdBindPipeline) X(CmdPushConstants) X(CmdDispatch) X(CmdCopyBuffer) X(CmdFillBuffer) X(CmdPipelineBarrier) X(CmdExecuteCommands)    \
+  X(CmdResetQueryPool) X(CmdWriteTimestamp)
 
 /// Present only where a device has VK_KHR_cooperative_matrix.
 #define QUIRE_VULKAN_OPTIONAL_FUNCTIONS(X) X(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)

@@ -30,6 +30,7 @@ struct FakeState {
   int64_t live_buffers = 0;
   uint64_t live_bytes = 0;
   bool maps_device_buffers = true;
+  bool keeps_recordings = false;              ///< in a form of its own
   uint64_t memory_bytes = UINT64_MAX;         ///< more live bytes than this are out_of_device_memory
   std::vector<KernelTiming> timings;
 
@@ -80,6 +81,12 @@ class FakeBackend final : public BackendDevice {
     return std::unique_ptr<BackendBuffer>(std::move(buffer));
   }
   Status prepare(const KernelVariant&) override { return state_.next_call(); }
+  Result<std::shared_ptr<BackendRecording>> keep(std::span<const Command> commands) override {
+    QUIRE_TRY(state_.next_call());
+    QUIRE_ASSIGN(std::shared_ptr<BackendRecording> recording, BackendDevice::keep(commands));
+    recording->in_driver = state_.keeps_recordings;
+    return recording;
+  }
   Status submit(std::span<const Command> commands, uint64_t signal_value) override {
     QUIRE_TRY(state_.next_call());
     state_.submissions.push_back({{commands.begin(), commands.end()}, signal_value});

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/forward/variant_tuning.hpp"
@@ -11,6 +12,7 @@
 #include "engine/generate/session.hpp"
 #include "tests/support/tiny_llama.hpp"
 #include "tests/support/vulkan_fixture.hpp"
+#include "tests/support/vulkan_shim.hpp"
 
 using namespace quire;
 using namespace quire::test;
@@ -73,6 +75,69 @@ TEST_CASE("model_choices: whatever tuning may choose, a model answers with the s
       CHECK(same_bits(answers(*model), expected));
       if (field.value == &VariantSet::prompt_chunk) CHECK(model->chunk() == value);
       CHECK(model->memory().scratch_bytes == model->memory_prediction(512, {}).scratch_bytes);
+    }
+}
+
+TEST_CASE("model_choices: steps replayed from recordings have the bits of steps recorded one by one, over new shapes and new sessions") {
+  std::vector<float> expected;
+  for (const bool timestamps : {true, false}) {  // where dispatches are measured each step records its own
+    VulkanShim shim;
+    VulkanFixture fixture([&](DeviceOptions& options) {
+      options.get_instance_proc_addr = shim.entry();
+      options.timestamps = timestamps;
+    });
+    const std::unique_ptr<Model> model = open_model(fixture.device(), {.persistent_decode = PersistentChoice::off});
+    std::vector<float> all;
+    for (uint32_t turn = 0; turn < 2; ++turn) {  // the second turn's sessions may get the first's memory
+      std::vector<std::unique_ptr<Session>> sessions;
+      std::vector<Session*> pointers;
+      for (uint32_t i = 0; i < 3; ++i) {
+        sessions.push_back(std::move(Session::create(*model, {}).value()));
+        pointers.push_back(sessions.back().get());
+        // The first one's context grows over the end of a split of 128.
+        std::vector<uint32_t> prompt(i == 0 ? 120 : 4 + i, 17 + i + turn);
+        REQUIRE(pointers[i]->append(prompt, Phase::prompt).ok());
+      }
+      for (uint32_t step = 0; step < 24; ++step) {
+        // All, then the first alone, the second alone, the first two.
+        constexpr std::pair<size_t, size_t> kStepped[] = {{0, 3}, {0, 1}, {1, 1}, {0, 2}};
+        const std::span<Session* const> stepped = std::span(pointers).subspan(kStepped[step % 4].first, kStepped[step % 4].second);
+        for (Session* session : stepped) {
+          if (step == 0) break;
+          const uint32_t token = 30 + 5 * step + static_cast<uint32_t>(session == pointers[0]);
+          REQUIRE(session->append(std::span(&token, 1), Phase::generated).ok());
+        }
+        REQUIRE(run_steps(stepped, kTimeout).ok());
+        for (Session* session : stepped) {
+          const auto logits = session->logits();
+          REQUIRE(logits.ok());
+          all.insert(all.end(), logits->begin(), logits->end());
+        }
+      }
+    }
+    if (expected.empty()) expected = all;
+    CHECK(same_bits(all, expected));
+    CHECK(shim.calls("vkCmdExecuteCommands") == (timestamps ? 0 : 2 * 23));
+  }
+}
+
+TEST_CASE("model_choices: more sessions than recordings are kept answer alike, each alone and time after time") {
+  VulkanFixture fixture;
+  const std::unique_ptr<Model> model = open_model(fixture.device(), {});
+  constexpr uint32_t kMany = 40;
+  const std::vector<uint32_t> prompt(9, 33), generated = {71, 72};
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (uint32_t i = 0; i < kMany; ++i) sessions.push_back(std::move(Session::create(*model, {}).value()));
+  std::vector<float> expected;
+  for (uint32_t turn = 0; turn < 3; ++turn)
+    for (const auto& session : sessions) {
+      REQUIRE(session->append(turn == 0 ? std::span(prompt) : std::span(generated).subspan(turn - 1, 1), turn == 0 ? Phase::prompt : Phase::generated).ok());
+      Session* const alone = session.get();
+      REQUIRE(run_steps({&alone, 1}, kTimeout).ok());
+      const auto logits = session->logits();
+      REQUIRE(logits.ok());
+      if (session == sessions.front()) expected.assign(logits->begin(), logits->end());
+      CHECK(same_bits(std::vector<float>(logits->begin(), logits->end()), expected));
     }
 }
 
