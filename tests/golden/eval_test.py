@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""`quire eval` on real models, against the perplexities of an independent engine, and between page formats.
+"""`quire eval` on a real model, against the perplexities of an independent engine, and between page formats.
 
-usage: eval_test.py PROGRAM GOLDENS_FOLDER MODEL_FOLDER
+usage: eval_test.py PROGRAM GOLDENS_FOLDER MODEL_FOLDER smollm2|gemma3
 The long rows run with QUIRE_GOLDENS=full. A model that was not fetched is skipped.
 """
 import json
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAM, GOLDENS, MODELS = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+PROGRAM, GOLDENS, MODELS, MODEL = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), sys.argv[4]
 FILES = {"smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf", "gemma3": "gemma-3-270m-q4_k_m.gguf"}
 SHORT_TOKENS = 2048
 # Gemma's vocabulary would make the file of logits a gigabyte.
@@ -65,7 +65,7 @@ def main():
         print(f"SKIP eval: {path} is missing")
         skipped += 1
     for row in rows:
-        if row["model"] not in FILES or (row["tokens"] != SHORT_TOKENS and os.environ.get("QUIRE_GOLDENS") != "full"):
+        if row["model"] != MODEL or (row["tokens"] != SHORT_TOKENS and os.environ.get("QUIRE_GOLDENS") != "full"):
             continue
         name, model = f"eval: {row['model']}, {row['tokens']} tokens in chunks of {row['context']}", MODELS / FILES[row["model"]]
         if not model.exists():
