@@ -99,10 +99,10 @@ TEST_CASE("matmul: gated, every type, one to several pairs of tiles, column coun
   const auto types = types_of_run();
   const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(types), count_of(kPairs),
                                        column_counts_of_run(kNormalColumnCounts, count_of(kColumnCounts)), 2, 2, count_of(kAllValues)};
-  for_each_case(Coverage::pairs, sizes, [&](const Choice& choice) {
+  for_each_case_of_variants(sizes, 2, [&](const Choice& choice) {
     const VariantScope scope(variants[choice[0]]);
     const uint32_t column_tile = choice[1] == 0 ? 1 : test_devices().vulkan.variants().many_column_tile;
-    const WeightType type = types[type_for_variant(choice[0], choice[2], count_of(types))];
+    const WeightType type = types[choice[2]];
     const uint64_t seed = 0x6a7e + choice[2] * 100 + choice[3] * 10 + choice[4];
     const Values values = kAllValues[choice[7]];
     const uint32_t gate_rows = kPairs[choice[3]] * test_devices().vulkan.variants().lanes;

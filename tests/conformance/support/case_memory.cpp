@@ -18,18 +18,6 @@ void poison_to(std::vector<std::byte>& image, uint64_t size_bytes) {
   for (uint64_t i = begin; i < size_bytes; ++i) image[i] = static_cast<std::byte>(kPoison >> (8 * (i % 4)));
 }
 
-size_t place_of_weight_types() {
-  const auto names = kernel_info(KernelId::persistent_step).spec_constants;
-  return static_cast<size_t>(std::find(names.begin(), names.end(), "weight_types") - names.begin());
-}
-
-/// One pipeline with all of them takes a fraction of the driver's time for one of each, and has the more to tell apart.
-uint32_t every_weight_type() {
-  uint32_t types = 0;
-  for (const WeightTypeInfo& info : weight_types()) types |= 1U << static_cast<uint32_t>(info.type);
-  return types;
-}
-
 }  // namespace
 
 Region CaseMemory::add_poisoned(uint64_t size_bytes, RegionUse use, uint32_t arena) {
@@ -96,7 +84,6 @@ Status CaseMemory::run_persistent(const std::function<Status(Recorder)>& record,
   Encoder kernels = device.encoder();
   QUIRE_TRY(record({kernels, device_.variants()}));
   QUIRE_ASSIGN(PersistentPlan plan, plan_persistent_program(kernels.commands(), device_.variants().lanes));
-  if (plan.kernel.spec[place_of_weight_types()] != 0) plan.kernel.spec[place_of_weight_types()] = every_weight_type();
   QUIRE_ASSIGN(program_, create_persistent_program(device, std::move(plan), encoder));
   QUIRE_ASSIGN(progress_, device.create_buffer(program_.progress_bytes(), BufferUse::device, "conformance progress"));
   QUIRE_TRY(encoder.fill(progress_.slice(), 0));

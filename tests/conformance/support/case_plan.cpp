@@ -181,9 +181,22 @@ std::vector<WeightType> types_of_run() {
   return types_of_run(types);
 }
 
-uint32_t type_for_variant(uint32_t variant, uint32_t type, uint32_t count) {
-  if (variant == 0 || count < 12 || extent() == Extent::full) return type;
-  return type % 4 == 3 ? count - 1 : type % 4 * (count / 3) + variant - 1;
+void for_each_case_of_variants(std::span<const uint32_t> sizes, size_t types, const std::function<void(const Choice&)>& run, size_t whole_dimensions) {
+  constexpr uint32_t kOtherTypes = 5;
+  const uint32_t count = sizes[types];
+  if (extent() == Extent::full || count <= kOtherTypes) return for_each_case(Coverage::pairs, sizes, run, whole_dimensions);
+  std::vector<uint32_t> chosen(sizes.begin(), sizes.end()), others = chosen;
+  chosen[0] = 1;
+  for_each_case(Coverage::pairs, chosen, run);
+  others[0] -= 1;
+  others[types] = kOtherTypes;
+  for_each_case(Coverage::pairs, others, [&](Choice choice) {
+    // Spread over the list, other ones for each set, and the last, which may be a mixture.
+    const uint32_t type = choice[types];
+    choice[types] = type + 1 == kOtherTypes ? count - 1 : (type * (count / kOtherTypes) + choice[0]) % count;
+    ++choice[0];
+    run(choice);
+  });
 }
 
 uint32_t column_counts_of_run(uint32_t normal, uint32_t all) { return extent() == Extent::full ? all : normal; }

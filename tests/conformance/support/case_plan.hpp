@@ -1,6 +1,6 @@
 // Which cases of a product of dimensions this run takes, and how many each kernel got.
 //
-// QUIRE_CONFORMANCE  unset: addressing products whole, everything else pairwise; `full`: every product whole (see whole_dimensions); `tenth`: every tenth case of the normal run
+// QUIRE_CONFORMANCE  unset: addressing products whole but for some column counts, everything else pairwise, most types with the chosen variants only; `full`: every product whole (see whole_dimensions); `tenth`: every tenth case of the normal run
 // QUIRE_SHARD        i/n with 0 <= i < n: only cases whose number modulo n is i, so that a long run can be done in parts
 // QUIRE_TYPES        i/n likewise: only weight types, and mixtures of them, whose number modulo n is i
 #pragma once
@@ -41,9 +41,9 @@ std::vector<std::vector<WeightType>> types_of_run(std::span<const std::vector<We
 /// Every weight type of this run.
 std::vector<WeightType> types_of_run();
 
-/// Which of `count` weight types a case of variant set `variant` takes in place of `type`. Every type has pipelines of its own, and the driver takes long to
-/// compile them: the first set, the chosen one, meets all types, each other one four; all meet all in the full extent.
-uint32_t type_for_variant(uint32_t variant, uint32_t type, uint32_t count);
+/// Pairwise cases, but in the full extent, of several variant sets (dimension 0, the chosen one first) and weight types (dimension `types`). Every type has
+/// pipelines of its own, and the driver takes long to compile them: only the chosen set meets all types in a normal run, the others five each.
+void for_each_case_of_variants(std::span<const uint32_t> sizes, size_t types, const std::function<void(const Choice&)>& run, size_t whole_dimensions);
 /// How many of `all` column counts, the rarer ones last, this run takes: all in the full extent, else the first `normal`. They too are compiled one by one.
 uint32_t column_counts_of_run(uint32_t normal, uint32_t all);
 
