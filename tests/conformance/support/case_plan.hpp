@@ -1,6 +1,7 @@
 // Which cases of a product of dimensions this run takes, and how many each kernel got.
 //
-// QUIRE_CONFORMANCE  unset: addressing products whole but for some column counts, everything else pairwise, most types with the chosen variants only; `full`: every product whole (see whole_dimensions); `tenth`: every tenth case of the normal run
+// QUIRE_CONFORMANCE  unset: addressing products whole but for some column counts, everything else pairwise, most types with the chosen variants only;
+//                    `full`: every product whole (see whole_dimensions); `tenth`: every tenth case of the normal run
 // QUIRE_SHARD        i/n with 0 <= i < n: only cases whose number modulo n is i, so that a long run can be done in parts
 // QUIRE_TYPES        i/n likewise: only weight types, and mixtures of them, whose number modulo n is i
 #pragma once
