@@ -137,9 +137,7 @@ def vector_width_file(folder):
 
 def listed_cpu_device(folder, *arguments, **variables):
     """What `quire devices` says of the Vulkan device, and on stderr; None if it is no CPU device."""
-    # Compiled kernels come from the driver's own cache where it has them: to compile them takes the longest.
-    compiled = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    environment = {"MESA_SHADER_CACHE_DIR": compiled, **os.environ, "XDG_CACHE_HOME": folder, **variables}
+    environment = {**ENVIRONMENT, "XDG_CACHE_HOME": folder, **variables}
     environment = {name: value for name, value in environment.items() if value is not None}
     done = subprocess.run([PROGRAM, "devices", "--json", *arguments], capture_output=True, timeout=120, env=environment, check=True)
     device = json.loads(done.stdout)[0]

@@ -12,6 +12,9 @@ struct BitCase {
   uint32_t lead;
   PageFormats formats;
   Arithmetic arithmetic = Arithmetic::float32;
+
+  /// Whether a test that varies a number of tokens or sessions takes the whole list: pages in q8 and prompts in int8 share all else with the first row.
+  bool varies_widely() const { return formats.k == PageFormat::f16 && arithmetic == Arithmetic::float32; }
 };
 const BitCase kCases[] = {{kSmolLm2, 0, {}}, {kSmolLm2, 0, {PageFormat::q8, PageFormat::q8}}, {kGemma3, 505, {}}, {kSmolLm2, 0, {}, Arithmetic::int8}};
 
@@ -91,7 +94,8 @@ void check_batch(ModelUnderTest& m, const BitCase& bit_case, uint32_t batch) {
 TEST_CASE("bits: sessions stepped together answer as each does alone, in batches of 2, 5 and 8") {
   for_each_model("batch bits", [](const BitCase& bit_case) {
     ModelUnderTest m(bit_case.model, model_options_of(bit_case));
-    for (const uint32_t batch : {2U, 5U, 8U}) check_batch(m, bit_case, batch);
+    for (const uint32_t batch : {2U, 5U, 8U})
+      if (batch == 8 || bit_case.varies_widely()) check_batch(m, bit_case, batch);
   });
 }
 
@@ -104,6 +108,8 @@ TEST_CASE("bits: a prompt that begins in chunks of 1, 7, 32 or 100 tokens answer
     const std::vector<uint32_t> forced = made_up_tokens(3, 2);
     const std::vector<float> whole = timeline(*m.session(options_of(bit_case)), prompt, forced);
     for (const size_t chunk : {size_t{1}, size_t{7}, size_t{32}, size_t{100}}) {
+      const bool rare = chunk == 1 || chunk == 32;
+      if (rare && !bit_case.varies_widely()) continue;
       if (bit_case.lead != 0 && chunk != 1 && chunk != 100) continue;  // a long lead is computed anew for each
       const auto session = m.session(options_of(bit_case));
       logits_of(*session, std::span(prompt).first(lead), Phase::prompt);

@@ -110,6 +110,7 @@ void check_divergence(ModelUnderTest& m, const GoldenBound& bound, const nlohman
   const auto before = static_cast<uint32_t>(ids.size()) - positions;
   if (before > 0) logits_of(*session, std::span(ids).first(before), Phase::prompt);
   for (const Phase phase : {Phase::prompt, Phase::generated}) {  // the same positions in turn, by the kernels of many tokens and of one
+    if (phase == Phase::generated && bound.arithmetic == Arithmetic::int8) continue;  // 8-bit arithmetic is that of many tokens alone
     const std::vector<float> ours = logits_of(*session, std::span(ids).subspan(before), phase, positions);
     require_ok(session->truncate(before));
     REQUIRE(ours.size() == golden.size());
