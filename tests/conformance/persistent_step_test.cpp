@@ -61,8 +61,14 @@ void check_case(const OnDevice& on_device, double tolerance) {
   }
 }
 
+/// This kernel takes the driver's compiler the longest. So in the full extent all weight types meet all of its ways; else every third does, and the rest are
+/// weights of a product that all lanes load together.
+bool in_all_ways(size_t index_of_type) { return extent() == Extent::full || index_of_type % 3 == 0; }
+
 TEST_CASE("persistent_step: matmul_few and embed_rows of every weight type") {
-  for (const WeightType type : types_of_run()) {
+  const std::vector<WeightType> types = types_of_run();
+  for (size_t i = 0; i < types.size(); ++i) {
+    const WeightType type = types[i];
     CAPTURE(weight_type_name(type));
     Random random(0x9e55 + static_cast<uint32_t>(type));
     const uint32_t width = weight_type_info(type).file_block_elements == 256 ? 512 : 352;
@@ -75,11 +81,13 @@ TEST_CASE("persistent_step: matmul_few and embed_rows of every weight type") {
     matmul.residual = random_values(random, Values::exact, 203);
     VariantSet variants = test_devices().chosen;
     for (const uint32_t lanes_per_load : {1u, variants.lanes}) {
+      if (lanes_per_load == 1 && !in_all_ways(i)) continue;
       CAPTURE(lanes_per_load);
       variants.lanes_per_load = lanes_per_load;
       const VariantScope scope(variants);
       check_case([&](TestDevice& device) { return run_matmul(device, matmul); }, 0);
     }
+    if (!in_all_ways(i)) continue;
     EmbedCase embed{make_matrix(random, Values::exact, {type}, 37, width), plain_columns(1, 1), 1, 0.5f};
     embed.columns[0].token = 29;
     check_case([&](TestDevice& device) { return run_embed(device, embed); }, 0);
