@@ -35,13 +35,14 @@ def evaluate(model, row, *arguments):
 def check_row(model, row, folder):
     base = folder / "base.logits"
     short, keeps = row["tokens"] == SHORT_TOKENS, row["model"] in KEEPS_LOGITS
-    if keeps or FULL:
+    if FULL:
         report = evaluate(model, row, "--kv", "f32", *(["--logits", str(base)] if short and keeps else []))
         check_perplexity(row, "--kv f32", report, 0.003)
     for choice, bound, largest_kl in (DEFAULT, *(OTHERS if FULL else ())) if short else ():
-        report = evaluate(model, row, *choice, "--validation", *(["--compare", str(base)] if keeps else []))
+        compares = keeps and FULL
+        report = evaluate(model, row, *choice, "--validation", *(["--compare", str(base)] if compares else []))
         check_perplexity(row, " ".join(choice), report, bound)
-        if not keeps:
+        if not compares:
             continue
         compare = report["compare"]
         print(f"  {' '.join(choice)} from f32 pages: KL mean {compare['kl_mean']:.3g}, 99.9 % {compare['kl_99_9']:.3g}, largest {compare['kl_max']:.3g}, "

@@ -182,7 +182,7 @@ std::vector<WeightType> types_of_run() {
 }
 
 void for_each_case_of_variants(std::span<const uint32_t> sizes, size_t types, const std::function<void(const Choice&)>& run, size_t whole_dimensions) {
-  constexpr uint32_t kOtherTypes = 5;
+  constexpr uint32_t kOtherTypes = 3;
   const uint32_t count = sizes[types];
   if (extent() == Extent::full || count <= kOtherTypes) return for_each_case(Coverage::pairs, sizes, run, whole_dimensions);
   std::vector<uint32_t> chosen(sizes.begin(), sizes.end()), others = chosen;

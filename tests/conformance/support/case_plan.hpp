@@ -43,7 +43,7 @@ std::vector<std::vector<WeightType>> types_of_run(std::span<const std::vector<We
 std::vector<WeightType> types_of_run();
 
 /// Pairwise cases, but in the full extent, of several variant sets (dimension 0, the chosen one first) and weight types (dimension `types`). Every type has
-/// pipelines of its own, and the driver takes long to compile them: only the chosen set meets all types in a normal run, the others five each.
+/// pipelines of its own, and the driver takes long to compile them: only the chosen set meets all types in a normal run, the others three each.
 void for_each_case_of_variants(std::span<const uint32_t> sizes, size_t types, const std::function<void(const Choice&)>& run, size_t whole_dimensions);
 /// How many of `all` column counts, the rarer ones last, this run takes: all in the full extent, else the first `normal`. They too are compiled one by one.
 uint32_t column_counts_of_run(uint32_t normal, uint32_t all);
