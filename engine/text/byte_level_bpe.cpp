@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
-#include <queue>
 
+#include "engine/text/merge_queue.hpp"
 #include "engine/text/utf8.hpp"
 
 namespace quire {
@@ -59,7 +59,7 @@ struct ByteLevelBpe::Workspace {
     bool operator<(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }
   };
   std::vector<Symbol> symbols;
-  std::vector<Candidate> candidates;  ///< a heap
+  MergeQueue<Candidate> candidates;
 };
 
 Result<ByteLevelBpe> ByteLevelBpe::create(const GgufFile& file, Vocabulary& vocabulary) {
@@ -130,9 +130,9 @@ const ByteLevelBpe::Merge* ByteLevelBpe::find_merge(uint32_t left, uint32_t righ
 
 void ByteLevelBpe::encode_word(std::string_view word, Workspace& work, std::vector<uint32_t>& ids) const {
   auto& symbols = work.symbols;
-  auto& heap = work.candidates;
+  auto& candidates = work.candidates;
   symbols.clear();
-  heap.clear();
+  candidates.clear();
   const auto count = static_cast<uint32_t>(word.size());
   for (uint32_t i = 0; i < count; ++i) {
     symbols.push_back({byte_ids_[static_cast<uint8_t>(word[i])], i == 0 ? kNone : i - 1, i + 1 < count ? i + 1 : kNone});
@@ -144,19 +144,14 @@ void ByteLevelBpe::encode_word(std::string_view word, Workspace& work, std::vect
     return Workspace::Candidate{merge->rank, left, right, symbols[left].id, symbols[right].id, merge->merged};
   };
   const auto push = [&](uint32_t left, uint32_t right) {
-    const auto found = candidate(left, right);
-    if (!found) return;
-    heap.push_back(*found);
-    std::push_heap(heap.begin(), heap.end());
+    if (const auto found = candidate(left, right)) candidates.push(*found);
   };
   for (uint32_t i = 0; i + 1 < count; ++i) {
-    if (const auto found = candidate(i, i + 1)) heap.push_back(*found);
+    if (const auto found = candidate(i, i + 1)) candidates.add(*found);
   }
-  std::make_heap(heap.begin(), heap.end());
-  while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end());
-    const Workspace::Candidate best = heap.back();
-    heap.pop_back();
+  candidates.start();
+  while (const auto popped = candidates.pop()) {
+    const Workspace::Candidate& best = *popped;
     Workspace::Symbol& left = symbols[best.left];
     const Workspace::Symbol& right = symbols[best.right];
     // A symbol that was taken into its left neighbour has no id; one that grew has another.

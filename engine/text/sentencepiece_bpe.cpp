@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "engine/text/merge_queue.hpp"
+
 namespace quire {
 namespace {
 
@@ -71,7 +73,7 @@ struct SentencePieceBpe::Workspace {
   const SentencePieceBpe& bpe;
   std::string_view text;
   std::vector<Symbol> symbols;
-  std::vector<Candidate> candidates;  ///< a heap
+  MergeQueue<Candidate> candidates;
   std::vector<Memory> memories;
 
   void split_characters() {
@@ -102,21 +104,16 @@ struct SentencePieceBpe::Workspace {
   }
 
   void push(uint32_t left, uint32_t right) {
-    const auto found = candidate(left, right);
-    if (!found) return;
-    candidates.push_back(*found);
-    std::push_heap(candidates.begin(), candidates.end());
+    if (const auto found = candidate(left, right)) candidates.push(*found);
   }
 
   void merge_all() {
     for (uint32_t i = 0; i + size_t{1} < symbols.size(); ++i) {
-      if (const auto found = candidate(i, i + 1)) candidates.push_back(*found);
+      if (const auto found = candidate(i, i + 1)) candidates.add(*found);
     }
-    std::make_heap(candidates.begin(), candidates.end());
-    while (!candidates.empty()) {
-      std::pop_heap(candidates.begin(), candidates.end());
-      const Candidate best = candidates.back();
-      candidates.pop_back();
+    candidates.start();
+    while (const auto popped = candidates.pop()) {
+      const Candidate& best = *popped;
       Symbol& left = symbols[best.left];
       Symbol& right = symbols[best.right];
       if (left.size_bytes == 0 || right.size_bytes == 0 || left.size_bytes + right.size_bytes != best.size_bytes) continue;
