@@ -126,12 +126,16 @@ void main() {
           [[unroll]] for (uint q = 0u; q < QUADS; ++q) add_product(weight[0][i / 4u][i % 4u], x[q], sum[q]);
         }
       } else {
-        // The sums of several rows are more than the registers hold: four columns' are fetched once a step, for all its elements.
+        // The sums of several rows are more than the registers hold: four columns' are fetched once a step, for all its elements. In a variable of their own,
+        // because a processor's compiler blends with the loop's mask, and stores, an element of `sum` every time it is assigned.
         vec4 x[STEP_ELEMENTS][QUADS];
         [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) load_columns(first_element + step_element(group, step, i) * COLUMN_TILE, lane, x[i]);
         [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r)
-          [[unroll]] for (uint q = 0u; q < QUADS; ++q)
-            [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) add_product(weight[r][i / 4u][i % 4u], x[i][q], sum[r * QUADS + q]);
+          [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+            vec4 of_step = sum[r * QUADS + q];
+            [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) add_product(weight[r][i / 4u][i % 4u], x[i][q], of_step);
+            sum[r * QUADS + q] = of_step;
+          }
       }
     }
   }
