@@ -7,10 +7,11 @@
 //        args.residual f32 activation [dst_width][column_count] or 0.
 // Out    args.dst f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows).
 // Grid   x, y: rows / (LANES * TILES_PER_LANE); z: column tiles. A workgroup owns TILES_PER_LANE times LANES rows and one tile of columns; an invocation
-//        owns every LANES-th of these rows, unpacks a weight once and uses it for all columns of the tile.
+//        owns every LANES-th of these rows, unpacks a weight once and uses it for all columns of the tile: all its rows at once, so that an activation
+//        serves them all, or IN_TURN, so that the sums fit a processor's registers.
 // Gate   an invocation's tiles are pairs: LANES rows of gate, and the same rows of up. TILES_PER_LANE is even then.
 // Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4;
-//        LANES_PER_LOAD as in matmul_few.
+//        LANES_PER_LOAD as in matmul_few. IN_TURN 0 or 1.
 // Sums   f32, one a row and column, elements in order (each part every K_PARTS-th group of weights), then parts in order. A column's sum does not
 //        depend on its place in the tile or on the other columns.
 // Bytes  weights once a column tile; src once a workgroup (from the cache after the first).
@@ -21,6 +22,7 @@ layout(constant_id = 3) const uint TILES_PER_LANE = 1;
 layout(constant_id = 4) const uint K_PARTS = 1;
 layout(constant_id = 5) const uint TILE_ROWS = 32;
 layout(constant_id = 6) const uint LANES_PER_LOAD = 1;
+layout(constant_id = 7) const uint IN_TURN = 0;
 #include "weight_type.glsl"
 #include "shaders/gate_function.glsl"
 #include "shaders/matmul_rows.glsl"
@@ -28,28 +30,40 @@ layout(constant_id = 6) const uint LANES_PER_LOAD = 1;
 layout(push_constant) uniform Push { MatmulArgs args; };
 
 const uint QUADS = COLUMN_TILE / 4u;
-const uint SUMS = TILES_PER_LANE * QUADS;
+const uint TILES_AT_ONCE = IN_TURN != 0u ? 1u : TILES_PER_LANE;
+const uint SUMS = TILES_AT_ONCE * QUADS;
 shared vec4 part_sums[K_PARTS > 1u ? K_PARTS * LANES : 1u];
 
-// The activations of one element for all columns of the tile. Past a width that is no multiple of a group weights are zero, and the last element
-// stands in for those that do not exist.
-void load_columns(uint at, uint lane, out vec4 x[QUADS]) {
-  at = min(at, (gl_WorkGroupID.z + 1u) * args.width * COLUMN_TILE - COLUMN_TILE);
+// What one invocation works on.
+WordsIn matrix;
+uint lane;
+uint part;
+uint row_blocks;
+uint tile_words;
+
+// Rows of types with scales are whole groups. The others may end within one: there weights past the width are zero, and the last element stands in for those
+// that do not exist.
+const bool WHOLE_GROUPS = GROUP_SCALES != 0;
+
+// The activations of element `i` of the quad of weights that starts at `element`, for all columns of the tile.
+void load_columns(uint element, uint i, out vec4 x[QUADS]) {
+  const uint row = gl_WorkGroupID.z * args.width + (WHOLE_GROUPS ? element : min(element + i, args.width - 1u));
+  const uint rows_after = WHOLE_GROUPS ? i : 0u;
 #ifdef SUBGROUP_BROADCAST
   if (LANES_PER_LOAD == 1u) {
     // Lanes load different columns and hand them round: one load for LANES columns.
     const uint chunk = min(LANES, COLUMN_TILE);
     [[unroll]] for (uint first = 0u; first < COLUMN_TILE; first += chunk) {
-      const float own = FloatsIn(args.src).at[at + first + lane % chunk];
-      [[unroll]] for (uint i = 0u; i < chunk; ++i) x[(first + i) / 4u][(first + i) % 4u] = subgroupBroadcast(own, i);
+      const float own = FloatsIn(args.src).at[(row + rows_after) * COLUMN_TILE + first + lane % chunk];
+      [[unroll]] for (uint c = 0u; c < chunk; ++c) x[(first + c) / 4u][(first + c) % 4u] = subgroupBroadcast(own, c);
     }
     return;
   }
 #endif
-  [[unroll]] for (uint q = 0u; q < QUADS; ++q) x[q] = Floats4In(args.src).at[at / 4u + q];
+  // Constant indices behind one address a quad: a processor's instructions multiply by what lies there and compute no address of their own.
+  Floats4In columns = Floats4In(address_after(args.src, 4u * COLUMN_TILE * row));
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) x[q] = columns.at[rows_after * QUADS + q];
 }
-
-uint step_element(uint group, uint step, uint i) { return quad_element(group, step, i / 4u) + i % 4u; }
 
 void add_product(float weight, vec4 x, inout vec4 sum) {
   precise const vec4 next = fma(vec4(weight), x, sum);
@@ -78,7 +92,7 @@ void store_gated(uint row, uint quad, vec4 gate, vec4 up) {
 }
 
 // The sum of all parts' sums, in part 0.
-vec4 join_parts(uint part, uint lane, vec4 sum) {
+vec4 join_parts(vec4 sum) {
   if (K_PARTS == 1u) return sum;
   barrier();
   part_sums[part * LANES + lane] = sum;
@@ -88,74 +102,129 @@ vec4 join_parts(uint part, uint lane, vec4 sum) {
   return joined;
 }
 
+#if GROUP_SCALES
+#define SCALES_OF_GROUP GroupScale group_scale[TILES_AT_ONCE][GROUP_SCALES],
+#else
+#define SCALES_OF_GROUP
+#endif
+
+// Adds the products of one step of a group.
+void add_step(uint tile[TILES_AT_ONCE], uint group, uint step, SCALES_OF_GROUP inout vec4 sum[SUMS]) {
+  vec4 weight[TILES_AT_ONCE][STEP_QUADS];
+  [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) {
+    unpack_step(matrix, tile[r], group, step, RowAt(lane, LANES_PER_LOAD > 1u), weight[r]);
+#if GROUP_SCALES
+    [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q)
+      weight[r][q] = fma(vec4(group_scale[r][q % GROUP_SCALES].scale), weight[r][q], vec4(group_scale[r][q % GROUP_SCALES].offset));
+#endif
+  }
+  if (TILES_AT_ONCE == 1u) {
+    [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
+      vec4 x[QUADS];
+      load_columns(quad_element(group, step, i / 4u), i % 4u, x);
+      [[unroll]] for (uint q = 0u; q < QUADS; ++q) add_product(weight[0][i / 4u][i % 4u], x[q], sum[q]);
+    }
+    return;
+  }
+  // The sums of several rows are more than the registers hold: four columns' are fetched once a step, for all its elements. In a variable of their own,
+  // because a processor's compiler blends with the loop's mask, and stores, an element of `sum` every time it is assigned.
+  vec4 x[STEP_ELEMENTS][QUADS];
+  [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) load_columns(quad_element(group, step, i / 4u), i % 4u, x[i]);
+  [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r)
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+      vec4 of_step = sum[r * QUADS + q];
+      [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) add_product(weight[r][i / 4u][i % 4u], x[i][q], of_step);
+      sum[r * QUADS + q] = of_step;
+    }
+}
+
+#if GROUP_SCALES
+#define OF_GROUP group_scale,
+#else
+#define OF_GROUP
+#endif
+
+// The sums of the TILES_AT_ONCE tiles from `first_tile` on.
+void sum_tiles(uint first_tile, out vec4 sum[SUMS]) {
+  uint tile[TILES_AT_ONCE];
+  [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) tile[r] = first_word(first_row(first_tile + r, args.rows, args.gate), tile_words);
+  [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
+  const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
+  for (uint group = part; group < groups; group += K_PARTS) {
+#if GROUP_SCALES
+    GroupScale group_scale[TILES_AT_ONCE][GROUP_SCALES];
+    [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);
+#endif
+    if (IN_TURN != 0u) {
+      // A processor's compiler would compute one sum after the other, a chain of additions that each wait for the last, and keep a group's weights in memory
+      // meanwhile. It moves no load across the barrier, and so keeps the order written here: sixteen sums side by side, a step's weights in registers.
+      [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
+        memoryBarrierBuffer();
+        add_step(tile, group, step, OF_GROUP sum);
+      }
+    } else {
+      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(tile, group, step, OF_GROUP sum);
+    }
+  }
+}
+
+void of_tile(vec4 sum[SUMS], uint r, out vec4 own[QUADS]) {
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) own[q] = sum[r * QUADS + q];
+}
+
+void store_tile(uint tile, vec4 sum[QUADS]) {
+  const uint row = tile * LANES + lane;
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    const vec4 total = join_parts(sum[q]);
+    if (part == 0u && row < args.rows) store(row, q, total);
+  }
+}
+
+void store_pair(uint pair, vec4 gate[QUADS], vec4 up[QUADS]) {
+  const uint row = pair * LANES + lane;
+  [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
+    const vec4 gate_total = join_parts(gate[q]);
+    const vec4 up_total = join_parts(up[q]);
+    if (part == 0u && row < args.dst_width) store_gated(row, q, gate_total, up_total);
+  }
+}
+
 void main() {
-  const uint lane = K_PARTS == 1u ? gl_LocalInvocationID.x : gl_LocalInvocationID.x % LANES;
-  const uint part = K_PARTS == 1u ? 0u : gl_LocalInvocationID.x / LANES;
+  lane = K_PARTS == 1u ? gl_LocalInvocationID.x : gl_LocalInvocationID.x % LANES;
+  part = K_PARTS == 1u ? 0u : gl_LocalInvocationID.x / LANES;
   const uint tile_count = (args.rows + LANES - 1u) / LANES;
   const uint first_tile = linear_workgroup() * TILES_PER_LANE;
   if (first_tile >= tile_count) return;
 
-  WordsIn weights = WordsIn(args.weights);
-  const uint first_element = gl_WorkGroupID.z * args.width * COLUMN_TILE;
-  const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
-  uint tile[TILES_PER_LANE];
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(first_row(first_tile + r, args.rows, args.gate), tile_words);
+  matrix = WordsIn(args.weights);
+  row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
+  tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
   vec4 sum[SUMS];
-  [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
-
-  const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
-  for (uint group = part; group < groups; group += K_PARTS) {
-#if GROUP_SCALES
-    GroupScale group_scale[TILES_PER_LANE][GROUP_SCALES];
-    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) unpack_scales(weights, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);
-#endif
-    [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
-      vec4 weight[TILES_PER_LANE][STEP_QUADS];
-      [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-        unpack_step(weights, tile[r], group, step, RowAt(lane, LANES_PER_LOAD > 1u), weight[r]);
-#if GROUP_SCALES
-        [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q)
-          weight[r][q] = fma(vec4(group_scale[r][q % GROUP_SCALES].scale), weight[r][q], vec4(group_scale[r][q % GROUP_SCALES].offset));
-#endif
-      }
-      if (TILES_PER_LANE == 1u) {
-        [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
-          vec4 x[QUADS];
-          load_columns(first_element + step_element(group, step, i) * COLUMN_TILE, lane, x);
-          [[unroll]] for (uint q = 0u; q < QUADS; ++q) add_product(weight[0][i / 4u][i % 4u], x[q], sum[q]);
-        }
-      } else {
-        // The sums of several rows are more than the registers hold: four columns' are fetched once a step, for all its elements. In a variable of their own,
-        // because a processor's compiler blends with the loop's mask, and stores, an element of `sum` every time it is assigned.
-        vec4 x[STEP_ELEMENTS][QUADS];
-        [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) load_columns(first_element + step_element(group, step, i) * COLUMN_TILE, lane, x[i]);
-        [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r)
-          [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-            vec4 of_step = sum[r * QUADS + q];
-            [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) add_product(weight[r][i / 4u][i % 4u], x[i][q], of_step);
-            sum[r * QUADS + q] = of_step;
-          }
-      }
-    }
-  }
-
-  if (args.gate != MATMUL_PLAIN) {
-    [[unroll]] for (uint r = 0u; r + 1u < TILES_PER_LANE; r += 2u) {
-      const uint row = (first_tile + r) / 2u * LANES + lane;
-      [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-        const vec4 gate = join_parts(part, lane, sum[r * QUADS + q]);
-        const vec4 up = join_parts(part, lane, sum[(r + 1u) * QUADS + q]);
-        if (part == 0u && row < args.dst_width) store_gated(row, q, gate, up);
-      }
+  vec4 gate[QUADS];
+  vec4 own[QUADS];
+  if (IN_TURN != 0u) {
+    [[unroll]] for (uint q = 0u; q < QUADS; ++q) gate[q] = vec4(0.0);
+    const uint end = min(first_tile + TILES_PER_LANE, tile_count);
+    [[dont_unroll]] for (uint tile = first_tile; tile < end; ++tile) {
+      sum_tiles(tile, sum);
+      of_tile(sum, 0u, own);
+      if (args.gate == MATMUL_PLAIN) store_tile(tile, own);
+      else if (tile % 2u == 0u) of_tile(sum, 0u, gate);
+      else store_pair(tile / 2u, gate, own);
     }
     return;
   }
-  [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-    const uint row = (first_tile + r) * LANES + lane;
-    [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
-      const vec4 total = join_parts(part, lane, sum[r * QUADS + q]);
-      if (part == 0u && row < args.rows) store(row, q, total);
+  sum_tiles(first_tile, sum);
+  if (args.gate == MATMUL_PLAIN) {
+    [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+      of_tile(sum, r, own);
+      store_tile(first_tile + r, own);
     }
+    return;
+  }
+  [[unroll]] for (uint r = 0u; r + 1u < TILES_PER_LANE; r += 2u) {
+    of_tile(sum, r, gate);
+    of_tile(sum, r + 1u, own);
+    store_pair((first_tile + r) / 2u, gate, own);
   }
 }

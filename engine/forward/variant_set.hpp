@@ -22,6 +22,7 @@ struct VariantSet {
   uint32_t lanes_per_load = 1;        ///< of weights and pages: 1, or `lanes` where a subgroup is exactly that many and loads for all of them at once
   uint32_t many_column_tile = 16;     ///< activations of the many-token family are tiled by this many columns
   uint32_t many_tiles_per_lane = 1;
+  uint32_t many_in_turn = 0;          ///< 1: a workgroup's tiles one after the other; 0: all at once
   uint32_t many_k_parts = 1;          ///< lanes that share one row's sum
   MatrixShape cooperative_shape;      ///< with which the many-token family multiplies; zeros: it does without
   uint32_t cooperative_subgroup = 0;  ///< lanes that share a cooperative matrix

@@ -15,6 +15,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr TunedField kFields[] = {
     {"lanes_per_load", &VariantSet::lanes_per_load},
+    {"many_in_turn", &VariantSet::many_in_turn},
     {"many_tiles_per_lane", &VariantSet::many_tiles_per_lane},
     {"few_tiles_per_lane", &VariantSet::few_tiles_per_lane},
     {"few_max_columns", &VariantSet::few_max_columns},
@@ -95,7 +96,7 @@ Status TuningRig::record(size_t field, Recorder r) const {
   const uint32_t tile = r.variants.many_column_tile;
   const auto value = kFields[field].value;
   if (value == &VariantSet::lanes_per_load) return record_layer(r, 1, 1);
-  if (value == &VariantSet::many_tiles_per_lane) return record_layer(r, kPromptColumns, tile);
+  if (value == &VariantSet::many_tiles_per_lane || value == &VariantSet::many_in_turn) return record_layer(r, kPromptColumns, tile);
   if (value == &VariantSet::few_tiles_per_lane) return record_layer(r, 1, 1);
   if (value == &VariantSet::few_max_columns) return record_layer(r, kSessions, 1);
   const uint32_t columns = r.variants.prompt_chunk;
@@ -138,11 +139,14 @@ std::vector<uint32_t> tuning_candidates(const TunedField& field, const VariantSe
   const auto parts_fit = [&](uint32_t tiles, uint32_t columns) {
     return defaults.few_k_parts == 1 || 4 * defaults.lanes * defaults.few_k_parts * tiles * columns <= limits.max_shared_bytes;
   };
+  const bool lanes_of_processor = limits.host_visible_device_memory && limits.subgroup_broadcast && limits.subgroup_size == defaults.lanes;
   if (field.value == &VariantSet::lanes_per_load) {
-    add(defaults.lanes, limits.host_visible_device_memory && limits.subgroup_broadcast && limits.subgroup_size == defaults.lanes);
+    add(defaults.lanes, lanes_of_processor);
+  } else if (field.value == &VariantSet::many_in_turn) {
+    add(1, lanes_of_processor && defaults.many_tiles_per_lane > 1);
   } else if (field.value == &VariantSet::many_tiles_per_lane) {
     add(2 * usual, usual <= 4);
-    add(usual / 2, true);
+    add(usual / 2, usual <= 4);  // fewer than eight at once never paid on processors
   } else if (field.value == &VariantSet::few_tiles_per_lane) {
     add(2 * usual, usual <= 4 && parts_fit(2 * usual, defaults.few_max_columns));
     add(usual / 2, true);
@@ -159,10 +163,14 @@ Result<VariantSet> tune_variants(Device& device, const VariantSet& defaults, con
   if (defaults.weight_layout != WeightLayout::lane_tiles) return tuned;  // plain loops, whatever the variants
   const Clock::time_point start = Clock::now();
   uint64_t done = 0, total = 0;
-  for (const TunedField& field : kFields) total += tuning_candidates(field, defaults, device.limits()).size() * kRounds;
+  for (const TunedField& field : kFields) {
+    const size_t candidates = tuning_candidates(field, defaults, device.limits()).size();
+    if (candidates > 1) total += candidates * kRounds;
+  }
   QUIRE_ASSIGN(TuningRig rig, TuningRig::create(device, defaults));
   for (size_t f = 0; f < kFieldCount; ++f) {
     const std::vector<uint32_t> candidates = tuning_candidates(kFields[f], defaults, device.limits());
+    if (candidates.size() == 1) continue;
     std::vector<double> best(candidates.size(), std::numeric_limits<double>::max());
     bool complete = true;
     // The first round of a candidate compiles its kernels and is not counted.

@@ -38,10 +38,13 @@ std::vector<VariantSet> variant_sets() {
   tall.few_tiles_per_lane = 3;
   tall.few_k_parts = 1;
   tall.few_max_columns = 2;
-  tall.many_tiles_per_lane = 1;
+  tall.many_tiles_per_lane = 3;
   VariantSet together = chosen;
   together.lanes_per_load = chosen.lanes;
-  return {chosen, parts, tall, together};
+  VariantSet in_turn = together;
+  in_turn.many_in_turn = 1;
+  tall.many_in_turn = 1;
+  return {chosen, parts, tall, together, in_turn};
 }
 
 KernelId kernel_of(const GatedMatmulCase& c) { return c.column_tile == 1 ? KernelId::matmul_few : KernelId::matmul_many; }

@@ -96,9 +96,13 @@ std::vector<VariantSet> variant_sets() {
   tall.few_tiles_per_lane = 3;
   tall.few_k_parts = 1;
   tall.few_max_columns = 2;
+  tall.many_tiles_per_lane = 3;
   VariantSet together = chosen;
   together.lanes_per_load = chosen.lanes;
-  return {chosen, shared_rows, tall, together};
+  VariantSet in_turn = together;
+  in_turn.many_in_turn = 1;
+  tall.many_in_turn = 1;
+  return {chosen, shared_rows, tall, together, in_turn};
 }
 
 /// Everything that tells one matmul case from another; indices into the lists above.
