@@ -11,6 +11,10 @@
 // Up to this many products a group's steps are unrolled; beyond, the pipeline would take long to compile. In a loop a processor's compiler also stores the
 // sums after every step.
 const uint UNROLLED_PRODUCTS = 1024u;
+// With several columns a row's sums alone are enough to work on side by side, and fit a processor's registers. Its compiler would nevertheless compute one
+// after the other; it moves no load across a barrier, and so keeps the order written here: sixteen elements' weights in registers, all columns for each.
+const bool ROWS_IN_TURN = LANES_PER_LOAD > 1u && COLUMNS >= 4u;
+const uint ELEMENTS_IN_ORDER = 16u;
 const uint ROW_SUMS = TILES_PER_LANE * COLUMNS;
 shared float part_sums[K_PARTS > 1u ? K_PARTS * ROW_SUMS * LANES : 1u];
 
@@ -20,6 +24,7 @@ uint lane;
 uint row_blocks;
 uint tile[TILES_PER_LANE];  // where lane 0's row of each LANES rows starts
 uint column[COLUMNS];
+uint row_in_turn;  // of TILES_PER_LANE, where rows take turns
 
 float with_bias(uint row, float sum) {
   precise float value = sum;
@@ -102,8 +107,10 @@ void load_step(uint column_index, uint group, uint step, out float x[STEP_ELEMEN
     return;
   }
 #endif
+  // Constant indices behind one address a group: a processor's instructions multiply by what lies there and compute no address of their own.
+  const uvec2 quads = address_after(args.src, 4u * (base + quad_element(group, 0u, 0u)));
   [[unroll]] for (uint q = 0u; q < STEP_QUADS; ++q) {
-    const vec4 quad = Floats4In(args.src).at[(base + quad_element(group, step, q)) / 4u];
+    const vec4 quad = Floats4In(quads).at[quad_element(0u, step, q) / 4u];
     [[unroll]] for (uint i = 0u; i < 4u; ++i) x[4u * q + i] = quad[i];
   }
 }
@@ -130,7 +137,7 @@ const uint kXSums = COLUMNS * GROUP_SCALES;
 #define X_SUMS COLUMNS
 #endif
 
-// Adds a step's products of every row and column to `dot`.
+// Adds a step's products of every column to `dot`: of all rows, or of the one whose turn it is.
 void add_step(uint group, uint step, bool whole, inout float dot[DOTS]) {
   float x[COLUMNS][STEP_ELEMENTS];
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
@@ -138,6 +145,9 @@ void add_step(uint group, uint step, bool whole, inout float dot[DOTS]) {
     else load_step_by_element(column[c], group, step, x[c]);
   }
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+#if GROUP_SCALES
+    if (ROWS_IN_TURN && r != row_in_turn) continue;
+#endif
     vec4 code[STEP_QUADS];
     unpack_step(matrix, tile[r], group, step, RowAt(lane, LANES_PER_LOAD > 1u), code);
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i)
@@ -152,16 +162,24 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
 #if GROUP_SCALES
   float dot[DOTS];
   [[unroll]] for (uint i = 0u; i < DOTS; ++i) dot[i] = 0.0;
-  if (ROW_SUMS * GROUP_ELEMENTS <= UNROLLED_PRODUCTS) {
-    [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
-  } else {
-    [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
+  if (!ROWS_IN_TURN) {
+    if (ROW_SUMS * GROUP_ELEMENTS <= UNROLLED_PRODUCTS) {
+      [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
+    } else {
+      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
+    }
   }
   float x_sum[X_SUMS];
   [[unroll]] for (uint s = 0u; s < SCALES; ++s)
     [[unroll]] for (uint c = 0u; c < COLUMNS; ++c)
       x_sum[c * SCALES + s] = run_sum(column[c] * args.width + quad_element(group, 0u, s), GROUP_ELEMENTS / SCALES);
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
+    if (ROWS_IN_TURN)
+      [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
+        if (step * STEP_ELEMENTS % ELEMENTS_IN_ORDER == 0u) memoryBarrierBuffer();
+        row_in_turn = r;
+        add_step(group, step, whole, dot);
+      }
     GroupScale group_scale[GROUP_SCALES];
     unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale);
     [[unroll]] for (uint s = 0u; s < SCALES; ++s)
