@@ -110,20 +110,23 @@ VariantSet tuned_variants(const quire_engine_options& options, Device& device) {
   const VariantSet defaults = choose_variants(device.limits());
   const std::string path = tuned_file(options, device.info());
   if (path.empty()) return defaults;
-  if (const auto remembered = read_variant_file(path, device.info(), defaults)) return *remembered;
+  // Where the first try compiled most kernels, time ran out: a second one finds them compiled. There is no third.
+  const bool second_try = take_unfinished_mark(path);
+  if (const auto remembered = read_variant_file(path, device.info(), defaults); remembered && !second_try) return *remembered;
   TuningProgress progress;
   if (options.tuning_progress != nullptr)
     progress = [&options](uint64_t done, uint64_t total) { return options.tuning_progress(options.tuning_progress_user, done, total) != 0; };
-  const Result<VariantSet> tuned = tune_variants(device, defaults, progress);
+  const Result<TunedVariants> tuned = tune_variants(device, defaults, progress);
   if (options.timestamps != 0) static_cast<void>(device.take_timings());  // of made-up work
   const Logger logger{options.log, options.log_user};
   if (!tuned.ok()) {
     logger.write(QUIRE_LOG_WARNING, ("the device was not tuned: " + tuned.error().message).c_str());
     return defaults;
   }
-  if (const Status written = write_variant_file(path, device.info(), defaults, *tuned); !written.ok())
-    logger.write(QUIRE_LOG_WARNING, written.error().message.c_str());
-  return *tuned;
+  Status written = write_variant_file(path, device.info(), defaults, tuned->variants);
+  if (written.ok() && !tuned->finished && !second_try) written = mark_unfinished(path);
+  if (!written.ok()) logger.write(QUIRE_LOG_WARNING, written.error().message.c_str());
+  return tuned->variants;
 }
 
 /// Into a caller's quire_error, if it is one; what fails here cannot be told.

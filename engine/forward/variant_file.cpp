@@ -29,6 +29,8 @@ uint32_t value_of(std::string_view text, std::string_view name) {
   return std::from_chars(begin, text.data() + text.size(), value).ec == std::errc() ? value : 0;
 }
 
+std::string mark_path(const std::string& path) { return path.substr(0, path.rfind('.')) + ".unfinished"; }
+
 }  // namespace
 
 std::string variant_file_path(const std::string& folder, const DeviceInfo& device) {
@@ -61,5 +63,9 @@ Status write_variant_file(const std::string& path, const DeviceInfo& device, con
   const std::string text = file_text(device, defaults, tuned);
   return write_file_atomically(path, std::as_bytes(std::span(text)));
 }
+
+Status mark_unfinished(const std::string& path) { return write_file_atomically(mark_path(path), {}); }
+
+bool take_unfinished_mark(const std::string& path) { return std::remove(mark_path(path).c_str()) == 0; }
 
 }  // namespace quire

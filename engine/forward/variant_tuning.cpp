@@ -158,9 +158,10 @@ std::vector<uint32_t> tuning_candidates(const TunedField& field, const VariantSe
   return candidates;
 }
 
-Result<VariantSet> tune_variants(Device& device, const VariantSet& defaults, const TuningProgress& progress) {
-  VariantSet tuned = defaults;
-  if (defaults.weight_layout != WeightLayout::lane_tiles) return tuned;  // plain loops, whatever the variants
+Result<TunedVariants> tune_variants(Device& device, const VariantSet& defaults, const TuningProgress& progress) {
+  TunedVariants result{.variants = defaults};
+  VariantSet& tuned = result.variants;
+  if (defaults.weight_layout != WeightLayout::lane_tiles) return result;  // plain loops, whatever the variants
   const Clock::time_point start = Clock::now();
   uint64_t done = 0, total = 0;
   for (const TunedField& field : kFields) {
@@ -186,9 +187,10 @@ Result<VariantSet> tune_variants(Device& device, const VariantSet& defaults, con
         if (progress && !progress(++done, total)) return make_error(Code::cancelled, "stopped by the caller");
       }
     const auto fastest = static_cast<size_t>(std::min_element(best.begin(), best.end()) - best.begin());
+    result.finished = result.finished && complete;
     if (complete && best[0] > kLeastGain * best[fastest]) tuned.*kFields[f].value = candidates[fastest];
   }
-  return tuned;
+  return result;
 }
 
 }  // namespace quire

@@ -25,9 +25,14 @@ std::vector<uint32_t> tuning_candidates(const TunedField& field, const VariantSe
 /// Called between measurements with how many are done; false ends tuning (Code::cancelled).
 using TuningProgress = std::function<bool(uint64_t done, uint64_t total)>;
 
+struct TunedVariants {
+  VariantSet variants;
+  bool finished = true;  ///< false: time ran out, so that some fields have their defaults unmeasured
+};
+
 /// Times the candidates of each field in turn with made-up weights, within three seconds: a field that the time does not reach keeps its default, and so
-/// does one whose best candidate gains less than noise. Kernels that were measured stay compiled. Takes up to 64 MiB of device memory meanwhile.
+/// does one whose best candidate gains less than noise. Kernels that were measured stay compiled, so that another try gets further. Takes up to 64 MiB of device memory meanwhile.
 /// On error: cancelled, device_lost, timeout, out_of_*_memory.
-Result<VariantSet> tune_variants(Device& device, const VariantSet& defaults, const TuningProgress& progress);
+Result<TunedVariants> tune_variants(Device& device, const VariantSet& defaults, const TuningProgress& progress);
 
 }  // namespace quire

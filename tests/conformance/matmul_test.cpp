@@ -162,7 +162,7 @@ TEST_CASE("matmul: every type, size of rows and of columns, in both families, wi
   });
 }
 
-TEST_CASE("matmul: types, parts, odd sizes, bias, residual, column counts, magnitudes, in both families and four variant sets") {
+TEST_CASE("matmul: types, parts, odd sizes, bias, residual, column counts, magnitudes, in both families and five variant sets") {
   const auto variants = variant_sets();
   const std::vector<uint32_t> sizes = {count_of(variants), 2, count_of(type_lists()), count_of(kRows), count_of(kWidths),
                                        column_counts_of_run(kNormalColumnCounts, count_of(kColumnCounts)), 4, 2, count_of(kAllValues)};

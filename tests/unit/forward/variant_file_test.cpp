@@ -121,3 +121,19 @@ TEST_CASE("variant_file: a file that is damaged, or names what is no candidate, 
   CHECK(folder.file_count() == 1);
   CHECK(write_variant_file(folder.path() + "/no/such.txt", device, defaults, tuned).code() == Code::not_found);
 }
+
+TEST_CASE("variant_file: the mark of an unfinished measurement is taken once, and leaves the file alone") {
+  const Folder folder;
+  const DeviceInfo device = some_device();
+  const VariantSet defaults = choose_variants(device.limits);
+  const std::string path = variant_file_path(folder.path(), device);
+  REQUIRE(write_variant_file(path, device, defaults, defaults).ok());
+  CHECK_FALSE(take_unfinished_mark(path));
+  REQUIRE(mark_unfinished(path).ok());
+  CHECK(folder.file_count() == 2);
+  CHECK(read_variant_file(path, device, defaults).has_value());
+  CHECK(take_unfinished_mark(path));
+  CHECK_FALSE(take_unfinished_mark(path));
+  CHECK(folder.file_count() == 1);
+  CHECK(mark_unfinished(folder.path() + "/no/such.txt").code() == Code::not_found);
+}

@@ -120,7 +120,7 @@ TEST_CASE("variant_tuning: only tuned fields change, progress is counted, and th
   const VariantSet defaults = choose_variants(device.limits());
   uint64_t last = 0, all = 0;
   bool ascends = true;
-  const Result<VariantSet> tuned = tune_variants(device, defaults, [&](uint64_t done, uint64_t total) {
+  const Result<TunedVariants> tuned = tune_variants(device, defaults, [&](uint64_t done, uint64_t total) {
     ascends = ascends && done > last && done <= total;
     last = done;
     all = total;
@@ -130,10 +130,10 @@ TEST_CASE("variant_tuning: only tuned fields change, progress is counted, and th
   CHECK(ascends);
   CHECK(last > 0);
   CHECK(last <= all);
-  VariantSet rest = *tuned;
+  VariantSet rest = tuned->variants;
   for (const TunedField& field : tuned_fields()) {
     const std::vector<uint32_t> candidates = tuning_candidates(field, defaults, device.limits());
-    CHECK(std::find(candidates.begin(), candidates.end(), (*tuned).*field.value) != candidates.end());
+    CHECK(std::find(candidates.begin(), candidates.end(), tuned->variants.*field.value) != candidates.end());
     rest.*field.value = defaults.*field.value;
   }
   CHECK(rest.describe() == defaults.describe());
@@ -151,7 +151,8 @@ TEST_CASE("variant_tuning: a device of plain loops is not timed") {
   Result<Device> device = Device::open(options);
   REQUIRE(device.ok());
   const VariantSet defaults = choose_variants(device->limits());
-  const Result<VariantSet> tuned = tune_variants(*device, defaults, [](uint64_t, uint64_t) { return false; });
+  const Result<TunedVariants> tuned = tune_variants(*device, defaults, [](uint64_t, uint64_t) { return false; });
   REQUIRE(tuned.ok());
-  CHECK(tuned->describe() == defaults.describe());
+  CHECK(tuned->finished);
+  CHECK(tuned->variants.describe() == defaults.describe());
 }
