@@ -110,9 +110,10 @@ VariantSet tuned_variants(const quire_engine_options& options, Device& device) {
   const VariantSet defaults = choose_variants(device.limits());
   const std::string path = tuned_file(options, device.info());
   if (path.empty()) return defaults;
-  // Where the first try compiled most kernels, time ran out: a second one finds them compiled. There is no third.
-  const bool second_try = take_unfinished_mark(path);
-  if (const auto remembered = read_variant_file(path, device.info(), defaults); remembered && !second_try) return *remembered;
+  // Where kernels had to be compiled, time ran out: each further start finds more of them compiled and gets further.
+  constexpr uint32_t kMostTries = 4;
+  const uint32_t tries = take_unfinished_mark(path);
+  if (const auto remembered = read_variant_file(path, device.info(), defaults); remembered && tries == 0) return *remembered;
   TuningProgress progress;
   if (options.tuning_progress != nullptr)
     progress = [&options](uint64_t done, uint64_t total) { return options.tuning_progress(options.tuning_progress_user, done, total) != 0; };
@@ -124,7 +125,7 @@ VariantSet tuned_variants(const quire_engine_options& options, Device& device) {
     return defaults;
   }
   Status written = write_variant_file(path, device.info(), defaults, tuned->variants);
-  if (written.ok() && !tuned->finished && !second_try) written = mark_unfinished(path);
+  if (written.ok() && !tuned->finished && tries + 1 < kMostTries) written = mark_unfinished(path, tries + 1);
   if (!written.ok()) logger.write(QUIRE_LOG_WARNING, written.error().message.c_str());
   return tuned->variants;
 }

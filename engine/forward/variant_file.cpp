@@ -64,8 +64,16 @@ Status write_variant_file(const std::string& path, const DeviceInfo& device, con
   return write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
-Status mark_unfinished(const std::string& path) { return write_file_atomically(mark_path(path), {}); }
+Status mark_unfinished(const std::string& path, uint32_t tries) {
+  const char digit = static_cast<char>('0' + tries);
+  return write_file_atomically(mark_path(path), std::as_bytes(std::span(&digit, 1)));
+}
 
-bool take_unfinished_mark(const std::string& path) { return std::remove(mark_path(path).c_str()) == 0; }
+uint32_t take_unfinished_mark(const std::string& path) {
+  const Result<std::vector<std::byte>> mark = read_small_file(mark_path(path), 1);
+  if (std::remove(mark_path(path).c_str()) != 0 || !mark.ok() || mark->empty()) return 0;
+  const char digit = static_cast<char>((*mark)[0]);
+  return digit >= '1' && digit <= '9' ? static_cast<uint32_t>(digit - '0') : 0;
+}
 
 }  // namespace quire

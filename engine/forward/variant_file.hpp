@@ -22,8 +22,9 @@ std::optional<VariantSet> read_variant_file(const std::string& path, const Devic
 /// On error: not_found (no such folder), io; what was there is as it was.
 Status write_variant_file(const std::string& path, const DeviceInfo& device, const VariantSet& defaults, const VariantSet& tuned);
 
-/// A mark beside that file: what it keeps was not measured to the end (TunedVariants::finished). Taking it removes it and says whether there was one.
-Status mark_unfinished(const std::string& path);
-bool take_unfinished_mark(const std::string& path);
+/// A mark beside that file: what it keeps was not measured to the end (TunedVariants::finished), in `tries` tries, 1 to 9. Taking it removes it and gives
+/// their number, 0 without a mark.
+Status mark_unfinished(const std::string& path, uint32_t tries);
+uint32_t take_unfinished_mark(const std::string& path);
 
 }  // namespace quire

@@ -216,9 +216,10 @@ def choices_are_measured_once_kept_beside_the_pipelines_and_replaced_where_they_
         assert not files()
         assert run() == untuned and len(files()) == 1
         file = files()[0]
-        # Time may have run out while kernels were compiled: then, and once only, the next run measures again.
-        if list(pipelines.glob("*.unfinished")):
-            assert run() == untuned and files() == [file]
+        # Time may have run out while kernels were compiled: then, and four times at most, the next run measures again.
+        for _ in range(3):
+            if list(pipelines.glob("*.unfinished")):
+                assert run() == untuned and files() == [file]
         assert not list(pipelines.glob("*.unfinished"))
         text = file.read_text()
         assert f"device {plain['name']}\n" in text and f"driver {plain['driver']}\n" in text and f"defaults {plain['variants']}\n" in text

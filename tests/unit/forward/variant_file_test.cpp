@@ -128,12 +128,21 @@ TEST_CASE("variant_file: the mark of an unfinished measurement is taken once, an
   const VariantSet defaults = choose_variants(device.limits);
   const std::string path = variant_file_path(folder.path(), device);
   REQUIRE(write_variant_file(path, device, defaults, defaults).ok());
-  CHECK_FALSE(take_unfinished_mark(path));
-  REQUIRE(mark_unfinished(path).ok());
-  CHECK(folder.file_count() == 2);
-  CHECK(read_variant_file(path, device, defaults).has_value());
-  CHECK(take_unfinished_mark(path));
-  CHECK_FALSE(take_unfinished_mark(path));
-  CHECK(folder.file_count() == 1);
-  CHECK(mark_unfinished(folder.path() + "/no/such.txt").code() == Code::not_found);
+  CHECK(take_unfinished_mark(path) == 0);
+  for (const uint32_t tries : {1U, 3U}) {
+    REQUIRE(mark_unfinished(path, tries).ok());
+    CHECK(folder.file_count() == 2);
+    CHECK(read_variant_file(path, device, defaults).has_value());
+    CHECK(take_unfinished_mark(path) == tries);
+    CHECK(take_unfinished_mark(path) == 0);
+    CHECK(folder.file_count() == 1);
+  }
+  REQUIRE(mark_unfinished(path, 1).ok());
+  const std::string mark = path.substr(0, path.size() - 4) + ".unfinished";
+  for (const char* damaged : {"", "0", "x", "11"}) {
+    write_text(mark, damaged);
+    CHECK(take_unfinished_mark(path) == 0);
+    CHECK(folder.file_count() == 1);
+  }
+  CHECK(mark_unfinished(folder.path() + "/no/such.txt", 1).code() == Code::not_found);
 }
