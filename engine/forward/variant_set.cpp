@@ -62,7 +62,7 @@ std::string VariantSet::describe() const {
   std::snprintf(text, sizeof text,
                 "lanes %u, %u a load, tiles of %u rows; many: %u columns, %u tiles %s, %u parts; few: up to %u columns, %u tiles, %u parts; norm %u; "
                 "attend prefill %u, decode %u, splits of %u; elementwise %u; search %u; chunk %u",
-                lanes, lanes_per_load, tile_rows, many_column_tile, many_tiles_per_lane, many_in_turn != 0 ? "in turn" : "at once", many_k_parts, few_max_columns,
+                lanes, lanes_per_load, tile_rows, many_column_tile, many_tiles_per_lane, many_in_turn() ? "in turn" : "at once", many_k_parts, few_max_columns,
                 few_tiles_per_lane, few_k_parts, norm_workgroup, attend_prefill_workgroup, attend_decode_workgroup, split_slots, elementwise_workgroup,
                 search_workgroup, prompt_chunk);
   std::string described = text;

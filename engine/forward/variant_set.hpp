@@ -22,7 +22,6 @@ struct VariantSet {
   uint32_t lanes_per_load = 1;        ///< of weights and pages: 1, or `lanes` where a subgroup is exactly that many and loads for all of them at once
   uint32_t many_column_tile = 16;     ///< activations of the many-token family are tiled by this many columns
   uint32_t many_tiles_per_lane = 1;
-  uint32_t many_in_turn = 0;          ///< 1: a workgroup's tiles one after the other; 0: all at once
   uint32_t many_k_parts = 1;          ///< lanes that share one row's sum
   MatrixShape cooperative_shape;      ///< with which the many-token family multiplies; zeros: it does without
   uint32_t cooperative_subgroup = 0;  ///< lanes that share a cooperative matrix
@@ -38,6 +37,8 @@ struct VariantSet {
   uint32_t search_workgroup = 128;    ///< argmax, sample
   uint32_t prompt_chunk = 256;        ///< prompt tokens of one step unless the caller says otherwise: enough columns to use every weight tile many times
 
+  /// Whether a workgroup of matmul_many computes its tiles one after the other, not all at once: where lanes load together, in a processor's registers.
+  bool many_in_turn() const { return lanes_per_load > 1 && many_tiles_per_lane > 1; }
   /// One line that names every choice, for logs and bench files.
   std::string describe() const;
 };

@@ -15,7 +15,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr TunedField kFields[] = {
     {"lanes_per_load", &VariantSet::lanes_per_load},
-    {"many_in_turn", &VariantSet::many_in_turn},
     {"many_tiles_per_lane", &VariantSet::many_tiles_per_lane},
     {"few_tiles_per_lane", &VariantSet::few_tiles_per_lane},
     {"few_max_columns", &VariantSet::few_max_columns},
@@ -96,7 +95,7 @@ Status TuningRig::record(size_t field, Recorder r) const {
   const uint32_t tile = r.variants.many_column_tile;
   const auto value = kFields[field].value;
   if (value == &VariantSet::lanes_per_load) return record_layer(r, 1, 1);
-  if (value == &VariantSet::many_tiles_per_lane || value == &VariantSet::many_in_turn) return record_layer(r, kPromptColumns, tile);
+  if (value == &VariantSet::many_tiles_per_lane) return record_layer(r, kPromptColumns, tile);
   if (value == &VariantSet::few_tiles_per_lane) return record_layer(r, 1, 1);
   if (value == &VariantSet::few_max_columns) return record_layer(r, kSessions, 1);
   const uint32_t columns = r.variants.prompt_chunk;
@@ -139,11 +138,8 @@ std::vector<uint32_t> tuning_candidates(const TunedField& field, const VariantSe
   const auto parts_fit = [&](uint32_t tiles, uint32_t columns) {
     return defaults.few_k_parts == 1 || 4 * defaults.lanes * defaults.few_k_parts * tiles * columns <= limits.max_shared_bytes;
   };
-  const bool lanes_of_processor = limits.host_visible_device_memory && limits.subgroup_broadcast && limits.subgroup_size == defaults.lanes;
   if (field.value == &VariantSet::lanes_per_load) {
-    add(defaults.lanes, lanes_of_processor);
-  } else if (field.value == &VariantSet::many_in_turn) {
-    add(1, lanes_of_processor && defaults.many_tiles_per_lane > 1);
+    add(defaults.lanes, limits.host_visible_device_memory && limits.subgroup_broadcast && limits.subgroup_size == defaults.lanes);
   } else if (field.value == &VariantSet::many_tiles_per_lane) {
     add(2 * usual, usual <= 4);
     add(usual / 2, usual <= 4);  // fewer than eight at once never paid on processors

@@ -224,7 +224,7 @@ def choices_are_measured_once_kept_beside_the_pipelines_and_replaced_where_they_
         text = file.read_text()
         assert f"device {plain['name']}\n" in text and f"driver {plain['driver']}\n" in text and f"defaults {plain['variants']}\n" in text
         values = dict(line.split() for line in text.splitlines()[4:])
-        assert set(values) == {"lanes_per_load", "many_in_turn", "many_tiles_per_lane", "few_tiles_per_lane", "few_max_columns", "prompt_chunk"}
+        assert set(values) == {"lanes_per_load", "many_tiles_per_lane", "few_tiles_per_lane", "few_max_columns", "prompt_chunk"}
         # What is kept is used and shown, whatever was measured; --no-tune leaves it alone.
         chosen = "512" if values["prompt_chunk"] != "512" else "128"
         other = text.replace(f"prompt_chunk {values['prompt_chunk']}", f"prompt_chunk {chosen}")

@@ -41,10 +41,9 @@ std::vector<VariantSet> variant_sets() {
   tall.many_tiles_per_lane = 3;
   VariantSet together = chosen;
   together.lanes_per_load = chosen.lanes;
-  VariantSet in_turn = together;
-  in_turn.many_in_turn = 1;
-  tall.many_in_turn = 1;
-  return {chosen, parts, tall, together, in_turn};
+  VariantSet odd_together = together;
+  odd_together.many_tiles_per_lane = 3;
+  return {chosen, parts, tall, together, odd_together};
 }
 
 KernelId kernel_of(const GatedMatmulCase& c) { return c.column_tile == 1 ? KernelId::matmul_few : KernelId::matmul_many; }

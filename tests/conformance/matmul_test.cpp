@@ -99,10 +99,9 @@ std::vector<VariantSet> variant_sets() {
   tall.many_tiles_per_lane = 3;
   VariantSet together = chosen;
   together.lanes_per_load = chosen.lanes;
-  VariantSet in_turn = together;
-  in_turn.many_in_turn = 1;
-  tall.many_in_turn = 1;
-  return {chosen, shared_rows, tall, together, in_turn};
+  VariantSet odd_together = together;
+  odd_together.many_tiles_per_lane = 3;
+  return {chosen, shared_rows, tall, together, odd_together};
 }
 
 /// Everything that tells one matmul case from another; indices into the lists above.
