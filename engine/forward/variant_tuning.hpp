@@ -31,7 +31,8 @@ struct TunedVariants {
 };
 
 /// Times the candidates of each field in turn with made-up weights, within three seconds: a field that the time does not reach keeps its default, and so
-/// does one whose best candidate gains less than noise. Kernels that were measured stay compiled, so that another try gets further. Takes up to 64 MiB of device memory meanwhile.
+/// does one whose best candidate gains less than noise. Kernels that were measured stay compiled, so that another try gets further. Takes up to
+/// 64 MiB of device memory meanwhile.
 /// On error: cancelled, device_lost, timeout, out_of_*_memory.
 Result<TunedVariants> tune_variants(Device& device, const VariantSet& defaults, const TuningProgress& progress);
 

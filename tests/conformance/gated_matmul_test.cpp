@@ -38,7 +38,7 @@ std::vector<VariantSet> variant_sets() {
   tall.few_tiles_per_lane = 3;
   tall.few_k_parts = 1;
   tall.few_max_columns = 2;
-  tall.many_tiles_per_lane = 3;
+  tall.many_tiles_per_lane = 1;
   VariantSet together = chosen;
   together.lanes_per_load = chosen.lanes;
   VariantSet odd_together = together;

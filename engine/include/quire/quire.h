@@ -129,7 +129,7 @@ typedef struct quire_engine_options {
   quire_allocator allocator;
   uint32_t timestamps;             /* 1: measure every kernel on the device (quire_engine_take_kernel_times) */
   uint32_t tuning;                 /* 1: take those choices that change no result from pipeline_cache_folder; where it has none for this device and driver,
-                                    * measure them, for up to 3 s, and write them there. Without a folder, or 0: the defaults */
+                                    * measure them, up to 3 s a start and in four starts at most, and write them there. No folder, or 0: defaults */
   quire_progress_function tuning_progress; /* counts measurements; null: none is shown */
   void *tuning_progress_user;
 } quire_engine_options;
