@@ -58,14 +58,14 @@ uint element_at(uint row, uint width, uint query) { return (gl_WorkGroupID.x * w
 float query_element(uint row, uint query) {
   const uint at = element_at(row, args.q_heads * args.page.k_dim, query);
 #ifdef SUBGROUP_BROADCAST
-  if (PAGE_LANES > 1u) return uintBitsToFloat(word_of_lane(word_address(args.q, at)));
+  if (PAGE_LANES > 1u) return uintBitsToFloat(word_of_lane(word_address(args.q, at), 0u));
 #endif
   return FloatsIn(args.q).at[at + gl_LocalInvocationID.x];
 }
 float sum_so_far(uint row, uint query) {
   const uint at = element_at(row, args.q_heads * args.page.v_dim, query);
 #ifdef SUBGROUP_BROADCAST
-  if (PAGE_LANES > 1u) return uintBitsToFloat(written_word_of_lane(word_address(args.dst, at)));
+  if (PAGE_LANES > 1u) return uintBitsToFloat(written_word_of_lane(word_address(args.dst, at), 0u));
 #endif
   return Floats(args.dst).at[at + gl_LocalInvocationID.x];
 }

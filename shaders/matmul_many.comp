@@ -8,10 +8,10 @@
 // Out    args.dst f32 activation [dst_width][column_count], rows [row_offset, row_offset + rows).
 // Grid   x, y: rows / (LANES * TILES_PER_LANE); z: column tiles. A workgroup owns TILES_PER_LANE times LANES rows and one tile of columns; an invocation
 //        owns every LANES-th of these rows, unpacks a weight once and uses it for all columns of the tile: all its rows at once, so that an activation
-//        serves them all, or IN_TURN, so that the sums fit a processor's registers.
+//        serves them all, or in turn, so that the sums fit a processor's registers.
 // Gate   an invocation's tiles are pairs: LANES rows of gate, and the same rows of up. TILES_PER_LANE is even then.
 // Spec   workgroup = LANES * K_PARTS; TILE_ROWS, the height of a weight tile, is a multiple of LANES; COLUMN_TILE a multiple of 4;
-//        LANES_PER_LOAD as in matmul_few. IN_TURN 0 or 1.
+//        LANES_PER_LOAD as in matmul_few.
 // Sums   f32, one a row and column, elements in order (each part every K_PARTS-th group of weights), then parts in order. A column's sum does not
 //        depend on its place in the tile or on the other columns.
 // Bytes  weights once a column tile; src once a workgroup (from the cache after the first).
@@ -22,7 +22,6 @@ layout(constant_id = 3) const uint TILES_PER_LANE = 1;
 layout(constant_id = 4) const uint K_PARTS = 1;
 layout(constant_id = 5) const uint TILE_ROWS = 32;
 layout(constant_id = 6) const uint LANES_PER_LOAD = 1;
-layout(constant_id = 7) const uint IN_TURN = 0;
 #include "weight_type.glsl"
 #include "shaders/gate_function.glsl"
 #include "shaders/matmul_rows.glsl"
@@ -30,7 +29,9 @@ layout(constant_id = 7) const uint IN_TURN = 0;
 layout(push_constant) uniform Push { MatmulArgs args; };
 
 const uint QUADS = COLUMN_TILE / 4u;
-const uint TILES_AT_ONCE = IN_TURN != 0u ? 1u : TILES_PER_LANE;
+// Where lanes load together, a processor's instructions multiply by what lies in memory, and one row's sums alone are enough to work on side by side.
+const bool TILES_IN_TURN = LANES_PER_LOAD > 1u && TILES_PER_LANE > 1u;
+const uint TILES_AT_ONCE = TILES_IN_TURN ? 1u : TILES_PER_LANE;
 const uint SUMS = TILES_AT_ONCE * QUADS;
 shared vec4 part_sums[K_PARTS > 1u ? K_PARTS * LANES : 1u];
 
@@ -45,10 +46,11 @@ uint tile_words;
 // that do not exist.
 const bool WHOLE_GROUPS = GROUP_SCALES != 0;
 
-// The activations of element `i` of the quad of weights that starts at `element`, for all columns of the tile.
-void load_columns(uint element, uint i, out vec4 x[QUADS]) {
-  const uint row = gl_WorkGroupID.z * args.width + (WHOLE_GROUPS ? element : min(element + i, args.width - 1u));
-  const uint rows_after = WHOLE_GROUPS ? i : 0u;
+// The activations of element `i` of a step, for all columns of the tile.
+void load_columns(uint group, uint step, uint i, out vec4 x[QUADS]) {
+  const uint element = quad_element(group, step, i / 4u) + i % 4u;
+  const uint row = gl_WorkGroupID.z * args.width + (WHOLE_GROUPS ? quad_element(group, 0u, 0u) : min(element, args.width - 1u));
+  const uint rows_after = WHOLE_GROUPS ? quad_element(0u, step, i / 4u) + i % 4u : 0u;
 #ifdef SUBGROUP_BROADCAST
   if (LANES_PER_LOAD == 1u) {
     // Lanes load different columns and hand them round: one load for LANES columns.
@@ -60,7 +62,7 @@ void load_columns(uint element, uint i, out vec4 x[QUADS]) {
     return;
   }
 #endif
-  // Constant indices behind one address a quad: a processor's instructions multiply by what lies there and compute no address of their own.
+  // Constant indices behind one address a group: a processor's instructions multiply by what lies there and compute no address of their own.
   Floats4In columns = Floats4In(address_after(args.src, 4u * COLUMN_TILE * row));
   [[unroll]] for (uint q = 0u; q < QUADS; ++q) x[q] = columns.at[rows_after * QUADS + q];
 }
@@ -121,7 +123,7 @@ void add_step(uint tile[TILES_AT_ONCE], uint group, uint step, SCALES_OF_GROUP i
   if (TILES_AT_ONCE == 1u) {
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
       vec4 x[QUADS];
-      load_columns(quad_element(group, step, i / 4u), i % 4u, x);
+      load_columns(group, step, i, x);
       [[unroll]] for (uint q = 0u; q < QUADS; ++q) add_product(weight[0][i / 4u][i % 4u], x[q], sum[q]);
     }
     return;
@@ -129,7 +131,7 @@ void add_step(uint tile[TILES_AT_ONCE], uint group, uint step, SCALES_OF_GROUP i
   // The sums of several rows are more than the registers hold: four columns' are fetched once a step, for all its elements. In a variable of their own,
   // because a processor's compiler blends with the loop's mask, and stores, an element of `sum` every time it is assigned.
   vec4 x[STEP_ELEMENTS][QUADS];
-  [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) load_columns(quad_element(group, step, i / 4u), i % 4u, x[i]);
+  [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) load_columns(group, step, i, x[i]);
   [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r)
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) {
       vec4 of_step = sum[r * QUADS + q];
@@ -155,11 +157,10 @@ void sum_tiles(uint first_tile, out vec4 sum[SUMS]) {
     GroupScale group_scale[TILES_AT_ONCE][GROUP_SCALES];
     [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);
 #endif
-    if (IN_TURN != 0u) {
-      // A processor's compiler would compute one sum after the other, a chain of additions that each wait for the last, and keep a group's weights in memory
-      // meanwhile. It moves no load across the barrier, and so keeps the order written here: sixteen sums side by side, a step's weights in registers.
+    if (TILES_IN_TURN) {
+      // Sixteen sums side by side, a step's weights in registers.
       [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
-        memoryBarrierBuffer();
+        keep_load_order();
         add_step(tile, group, step, OF_GROUP sum);
       }
     } else {
@@ -202,7 +203,7 @@ void main() {
   vec4 sum[SUMS];
   vec4 gate[QUADS];
   vec4 own[QUADS];
-  if (IN_TURN != 0u) {
+  if (TILES_IN_TURN) {
     [[unroll]] for (uint q = 0u; q < QUADS; ++q) gate[q] = vec4(0.0);
     const uint end = min(first_tile + TILES_PER_LANE, tile_count);
     [[dont_unroll]] for (uint tile = first_tile; tile < end; ++tile) {

@@ -8,6 +8,14 @@
 
 shared float norm_part_sums[NORM_WORKGROUP];
 
+// Elements a round of a norm's loops: a processor's compiler keeps a mask of who is still at work, and does so once a round.
+const uint kNormUnroll = 8u;
+
+float square_and_sum(float x, float sum) {
+  precise const float next = fma(x, x, sum);
+  return next;
+}
+
 // 1 / sqrt(mean of x^2 + epsilon) over the `width` elements at base, base + COLUMN_TILE, ... Invocation (column, part) of the NORM_WORKGROUP adds every
 // parts-th of them, from `part` on; then parts are added in order. With one part there is no barrier.
 // Requires: called by all invocations of a workgroup or by none.
@@ -17,10 +25,10 @@ float norm_factor(FloatsIn src, uint base, uint width, float epsilon) {
   precise float sum = 0.0;
   for (uint invocation = gl_LocalInvocationID.x; invocation < NORM_WORKGROUP; invocation += gl_WorkGroupSize.x) {
     sum = 0.0;
-    for (uint k = invocation / COLUMN_TILE; k < width; k += parts) {
-      const float x = src.at[base + k * COLUMN_TILE];
-      sum = fma(x, x, sum);
-    }
+    uint k = invocation / COLUMN_TILE;
+    for (; k + (kNormUnroll - 1u) * parts < width; k += kNormUnroll * parts)
+      [[unroll]] for (uint i = 0u; i < kNormUnroll; ++i) sum = square_and_sum(src.at[base + (k + i * parts) * COLUMN_TILE], sum);
+    for (; k < width; k += parts) sum = square_and_sum(src.at[base + k * COLUMN_TILE], sum);
     norm_part_sums[invocation] = sum;
   }
   if (parts > 1u) {

@@ -44,8 +44,11 @@ AttendMergeArgs attend_merge_args;
 GatedActivationArgs gated_activation_args;
 GatherColumnsArgs gather_columns_args;
 ArgmaxArgs argmax_args;
-#define ARGUMENTS(Struct) \
-  layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Struct##In { Struct value; };
+// Loaded by functions: glslang 12 takes an assignment to a whole struct, and any store, for what a `precise` value may be made of, follows its members in
+// circles, and runs out of memory.
+#define ARGUMENTS(Struct)                                                                            \
+  layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Struct##In { Struct value; }; \
+  void load_arguments(uvec2 address, out Struct arguments) { arguments = Struct##In(address).value; }
 ARGUMENTS(EmbedRowsArgs)
 ARGUMENTS(RmsNormArgs)
 ARGUMENTS(HeadNormArgs)
@@ -121,52 +124,52 @@ bool is_kernel(StepOperation op, uint kernel) { return (KERNELS >> kernel & 1u) 
 // Pieces [begin, end) of an operation.
 void run_pieces(StepOperation op, uint begin, uint end) {
   if (is_kernel(op, KERNEL_matmul_few)) {
-    matmul_few_args = MatmulArgsIn(op.args).value;
+    load_arguments(op.args, matmul_few_args);
     EACH_WEIGHT_TYPE(MATMUL_FEW)
   } else if (is_kernel(op, KERNEL_rms_norm)) {
-    rms_norm_args = RmsNormArgsIn(op.args).value;
+    load_arguments(op.args, rms_norm_args);
     for (uint piece = begin; piece < end; ++piece) {
       barrier();  // shared memory is used again
       rms_norm_body(piece);
     }
   } else if (is_kernel(op, KERNEL_head_norm)) {
-    head_norm_args = HeadNormArgsIn(op.args).value;
+    load_arguments(op.args, head_norm_args);
     for (uint piece = begin; piece < end; ++piece) {
       barrier();
       head_norm_body(piece % op.plane, piece / op.plane);
     }
   } else if (is_kernel(op, KERNEL_attend_decode)) {
-    attend_decode_args = AttendDecodeArgsIn(op.args).value;
+    load_arguments(op.args, attend_decode_args);
     for (uint piece = begin; piece < end; ++piece) {
       barrier();
       attend_decode_body(uvec3(piece % op.row, piece % op.plane / op.row, piece / op.plane));
     }
   } else if (is_kernel(op, KERNEL_argmax)) {
-    argmax_args = ArgmaxArgsIn(op.args).value;
+    load_arguments(op.args, argmax_args);
     for (uint piece = begin; piece < end; ++piece) {
       barrier();
       argmax_body(piece);
     }
   } else if (is_kernel(op, KERNEL_attend_merge)) {
-    attend_merge_args = AttendMergeArgsIn(op.args).value;
+    load_arguments(op.args, attend_merge_args);
     for (uint piece = begin; piece < end; ++piece) {
       const uint workgroup = piece / op.parts;
       attend_merge_body(invocation_of(op, piece, op.row), workgroup % op.plane / op.row, workgroup / op.plane);
     }
   } else if (is_kernel(op, KERNEL_rope_page_write)) {
-    rope_page_write_args = RopePageWriteArgsIn(op.args).value;
+    load_arguments(op.args, rope_page_write_args);
     for (uint piece = begin; piece < end; ++piece) {
       const uint workgroup = piece / op.parts;
       rope_page_write_body(invocation_of(op, piece, op.row), workgroup % op.plane / op.row, workgroup / op.plane);
     }
   } else if (is_kernel(op, KERNEL_gated_activation)) {
-    gated_activation_args = GatedActivationArgsIn(op.args).value;
+    load_arguments(op.args, gated_activation_args);
     for (uint piece = begin; piece < end; ++piece) gated_activation_body(invocation_of(op, piece, op.plane), piece / op.parts / op.plane);
   } else if (is_kernel(op, KERNEL_gather_columns)) {
-    gather_columns_args = GatherColumnsArgsIn(op.args).value;
+    load_arguments(op.args, gather_columns_args);
     for (uint piece = begin; piece < end; ++piece) gather_columns_body(invocation_of(op, piece, op.plane), piece / op.parts / op.plane);
   } else if (is_kernel(op, KERNEL_embed_rows)) {
-    embed_rows_args = EmbedRowsArgsIn(op.args).value;
+    load_arguments(op.args, embed_rows_args);
     for (uint piece = begin; piece < end; ++piece) {
       const uint invocation = invocation_of(op, piece, op.plane);
       EACH_WEIGHT_TYPE(EMBED_ROWS)

@@ -98,7 +98,7 @@ constexpr AddressField kPersistentStep[] = {REQUIRED(PersistentStepArgs, operati
 // `matrix_columns` of one of activations, and `subgroup` the lanes that share one; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `function` is GATE_SILU or GATE_GELU.
 constexpr std::string_view kSpecEmbed[] = {"workgroup", "tile_rows", "column_tile"};
 constexpr std::string_view kSpecNorm[] = {"workgroup", "column_tile"};
-constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts", "tile_rows", "lanes_per_load", "in_turn"};
+constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts", "tile_rows", "lanes_per_load"};
 constexpr std::string_view kSpecInt8[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "tile_rows"};
 constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts", "tile_rows", "lanes_per_load"};
 constexpr std::string_view kSpecCooperative[] = {"workgroup", "subgroup", "matrix_rows", "matrix_columns", "matrix_depth", "tile_rows"};

@@ -63,8 +63,7 @@ Status record_matmul_many(Recorder r, const WeightPart& part, const MatmulOperan
   const VariantSet& v = r.variants;
   const uint32_t tiles_per_lane = tiles_for(v.many_tiles_per_lane, args.gate);
   const KernelVariant kernel{KernelId::matmul_many, part.type,
-                             {v.lanes * v.many_k_parts, v.lanes, column_tile, tiles_per_lane, v.many_k_parts, v.tile_rows, v.lanes_per_load,
-                              v.many_in_turn() ? 1U : 0U}};
+                             {v.lanes * v.many_k_parts, v.lanes, column_tile, tiles_per_lane, v.many_k_parts, v.tile_rows, v.lanes_per_load}};
   const uint32_t tiles = ceil_div(part.row_count, v.lanes);
   const uint32_t column_tiles = args.column_count / column_tile;
   work.bytes += weights.size_bytes * column_tiles;

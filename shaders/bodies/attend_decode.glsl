@@ -194,8 +194,7 @@ void attend_decode_body(uvec3 workgroup) {
     [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
       const float term = exp(weights[i * GROUP_HEADS + h] - maximum[h]);
       weights[i * GROUP_HEADS + h] = term;
-      precise const float sum = weight[h] + term;
-      weight[h] = sum;
+      weight[h] += term;
     }
   }
   [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) invocation_weight[lane * GROUP_HEADS + h] = weight[h];

@@ -11,8 +11,8 @@
 // Up to this many products a group's steps are unrolled; beyond, the pipeline would take long to compile. In a loop a processor's compiler also stores the
 // sums after every step.
 const uint UNROLLED_PRODUCTS = 1024u;
-// With several columns a row's sums alone are enough to work on side by side, and fit a processor's registers. Its compiler would nevertheless compute one
-// after the other; it moves no load across a barrier, and so keeps the order written here: sixteen elements' weights in registers, all columns for each.
+// With several columns a row's sums alone are enough to work on side by side, and fit a processor's registers: sixteen elements' weights there, too, and all
+// columns for each.
 const bool ROWS_IN_TURN = LANES_PER_LOAD > 1u && COLUMNS >= 4u;
 const uint ELEMENTS_IN_ORDER = 16u;
 const uint ROW_SUMS = TILES_PER_LANE * COLUMNS;
@@ -24,7 +24,6 @@ uint lane;
 uint row_blocks;
 uint tile[TILES_PER_LANE];  // where lane 0's row of each LANES rows starts
 uint column[COLUMNS];
-uint row_in_turn;  // of TILES_PER_LANE, where rows take turns
 
 float with_bias(uint row, float sum) {
   precise float value = sum;
@@ -39,7 +38,6 @@ void store(uint row, uint column, float sum) {
   Floats(args.dst).at[at] = value;
 }
 
-// A function of its own: glslang 12 reads memory that it never wrote where `precise` reaches back through the structs of an unpacked weight.
 float product_and_sum(float a, float b, float sum) {
   precise const float next = fma(a, b, sum);
   return next;
@@ -53,7 +51,7 @@ float run_sum(uint first, uint run) {
     const uint vectors = run / LANES;
     float own[32];
     [[unroll]] for (uint v = 0u; v < vectors; ++v) {
-      if (LANES_PER_LOAD > 1u) own[v] = uintBitsToFloat(word_of_lane(word_address(args.src, first + v * LANES)));
+      if (LANES_PER_LOAD > 1u) own[v] = uintBitsToFloat(word_of_lane(word_address(args.src, first), v * LANES));
       else own[v] = FloatsIn(args.src).at[first + v * LANES + lane];
     }
     [[unroll]] for (uint halving = 1u; halving <= 4u; ++halving)
@@ -137,8 +135,8 @@ const uint kXSums = COLUMNS * GROUP_SCALES;
 #define X_SUMS COLUMNS
 #endif
 
-// Adds a step's products of every column to `dot`: of all rows, or of the one whose turn it is.
-void add_step(uint group, uint step, bool whole, inout float dot[DOTS]) {
+// Adds a step's products of every column to `dot`: of all rows, or of row `row_in_turn` of TILES_PER_LANE where rows take turns.
+void add_step(uint group, uint step, uint row_in_turn, bool whole, inout float dot[DOTS]) {
   float x[COLUMNS][STEP_ELEMENTS];
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
     if (whole) load_step(column[c], group, step, x[c]);
@@ -164,9 +162,9 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
   [[unroll]] for (uint i = 0u; i < DOTS; ++i) dot[i] = 0.0;
   if (!ROWS_IN_TURN) {
     if (ROW_SUMS * GROUP_ELEMENTS <= UNROLLED_PRODUCTS) {
-      [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
+      [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, 0u, whole, dot);
     } else {
-      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, dot);
+      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, 0u, whole, dot);
     }
   }
   float x_sum[X_SUMS];
@@ -176,9 +174,8 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     if (ROWS_IN_TURN)
       [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
-        if (step * STEP_ELEMENTS % ELEMENTS_IN_ORDER == 0u) memoryBarrierBuffer();
-        row_in_turn = r;
-        add_step(group, step, whole, dot);
+        if (step * STEP_ELEMENTS % ELEMENTS_IN_ORDER == 0u) keep_load_order();
+        add_step(group, step, r, whole, dot);
       }
     GroupScale group_scale[GROUP_SCALES];
     unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale);
@@ -189,7 +186,7 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
       }
   }
 #else
-  [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, whole, sum);
+  [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, 0u, whole, sum);
 #endif
 }
 

@@ -2,19 +2,24 @@
 #include "shaders/norm_factor.glsl"
 #define args rms_norm_args
 
+void norm_element(uint base, uint k, float factor, bool adds) {
+  const uint at = base + k * COLUMN_TILE;
+  precise float result = FloatsIn(args.src).at[at] * factor * FloatsIn(args.weight).at[k];
+  if (adds) result += FloatsIn(args.residual).at[at];
+  Floats(args.dst).at[at] = result;
+}
+
 void rms_norm_body(uint column_tile) {
   const uint base = column_tile * args.width * COLUMN_TILE + gl_LocalInvocationID.x % COLUMN_TILE;
   if (column_tile * COLUMN_TILE >= args.column_count) return;
 
-  FloatsIn src = FloatsIn(args.src);
-  const float factor = norm_factor(src, base, args.width, args.epsilon);
+  const float factor = norm_factor(FloatsIn(args.src), base, args.width, args.epsilon);
   const bool adds = !is_null(args.residual);
-  for (uint k = gl_LocalInvocationID.x / COLUMN_TILE; k < args.width; k += gl_WorkGroupSize.x / COLUMN_TILE) {
-    const uint at = base + k * COLUMN_TILE;
-    precise float result = src.at[at] * factor * FloatsIn(args.weight).at[k];
-    if (adds) result += FloatsIn(args.residual).at[at];
-    Floats(args.dst).at[at] = result;
-  }
+  const uint parts = gl_WorkGroupSize.x / COLUMN_TILE;
+  uint k = gl_LocalInvocationID.x / COLUMN_TILE;
+  for (; k + (kNormUnroll - 1u) * parts < args.width; k += kNormUnroll * parts)
+    [[unroll]] for (uint i = 0u; i < kNormUnroll; ++i) norm_element(base, k + i * parts, factor, adds);
+  for (; k < args.width; k += parts) norm_element(base, k, factor, adds);
 }
 
 #undef args

@@ -9,7 +9,7 @@
 uint quad_element(uint group, uint step, uint quad) { return 32u * group + 4u * step + 16u * quad; }
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
-  unpack_codebook(block_word(weights, tile, group / 8u, 1u + 4u * (group & 7u) + step, row), code);
+  unpack_codebook(block_word(weights, words_further(tile, 4u * (group & 7u)), group / 8u, 1u + step, row), code);
 }
 
 void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {

@@ -12,8 +12,8 @@ uint odd_runs(uint group) { return group & 1u; }
 
 // A group's four bytes of the sixteen from word `first_word` on, one a run in the order of the weights; the bits above 7 are another run's.
 uvec4 run_bytes(WordsIn weights, uint tile, uint group, uint first_word, RowAt row) {
-  const uint word = first_word + 2u * half_of_block(group);
-  const uint low = block_word(weights, tile, block_of(group), word, row) >> (8u * odd_runs(group));
-  const uint high = block_word(weights, tile, block_of(group), word + 1u, row) >> (8u * odd_runs(group));
+  const uint half_tile = words_further(tile, 2u * half_of_block(group));
+  const uint low = block_word(weights, half_tile, block_of(group), first_word, row) >> (8u * odd_runs(group));
+  const uint high = block_word(weights, half_tile, block_of(group), first_word + 1u, row) >> (8u * odd_runs(group));
   return uvec4(low, low >> 16, high, high >> 16);
 }

@@ -3,7 +3,7 @@
 #include "shaders/weights/k_sixteens.glsl"
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
-  const uint word = block_word(weights, tile, block_of(group), 4u + 4u * (group & 3u) + step, row);
+  const uint word = block_word(weights, words_further(tile, 4u * (group & 3u)), block_of(group), 4u + step, row);
   [[unroll]] for (int quad = 0; quad < 4; ++quad) code[quad] = in_mantissa(each_byte(word, 21 - 2 * quad) & 0x00600000u);
 }
 

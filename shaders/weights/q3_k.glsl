@@ -5,8 +5,8 @@
 #include "shaders/weights/k_sixteens.glsl"
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
-  const uint low = block_word(weights, tile, block_of(group), 8u + 4u * (group & 3u) + step, row);
-  const uint high = block_word(weights, tile, block_of(group), 4u * odd_runs(group) + step, row) >> (4u * half_of_block(group));
+  const uint low = block_word(weights, words_further(tile, 4u * (group & 3u)), block_of(group), 8u + step, row);
+  const uint high = block_word(weights, words_further(tile, 4u * odd_runs(group)), block_of(group), step, row) >> (4u * half_of_block(group));
   [[unroll]] for (int quad = 0; quad < 4; ++quad)
     code[quad] = in_mantissa(each_byte(low >> (2 * quad) & 0x03030303u | moved_left(high, 2 - quad) & 0x04040404u, 20) & 0x00700000u);
 }

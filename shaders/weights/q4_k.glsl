@@ -3,7 +3,7 @@
 #include "shaders/weights/k_eights.glsl"
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
-  const uint word = block_word(weights, tile, block_of(group), 3u + 8u * (group & 3u) + step, row);
+  const uint word = block_word(weights, words_further(tile, 8u * (group & 3u)), block_of(group), 3u + step, row);
   code[0] = in_mantissa(each_byte(word, 19) & 0x00780000u);
   code[1] = in_mantissa(each_byte(word, 15) & 0x00780000u);
 }

@@ -4,7 +4,7 @@
 #include "shaders/weights/k_eights.glsl"
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
-  const uint nibbles = block_word(weights, tile, block_of(group), 11u + 8u * (group & 3u) + step, row);
+  const uint nibbles = block_word(weights, words_further(tile, 8u * (group & 3u)), block_of(group), 11u + step, row);
   const uint high = block_word(weights, tile, block_of(group), 3u + step, row) >> (2u * (group & 3u));
   code[0] = in_mantissa(each_byte(nibbles & 0x0f0f0f0fu | high << 4 & 0x10101010u, 18) & 0x007c0000u);
   code[1] = in_mantissa(each_byte(nibbles >> 4 & 0x0f0f0f0fu | high << 3 & 0x10101010u, 18) & 0x007c0000u);

@@ -4,10 +4,10 @@
 #include "shaders/weights/k_sixteens.glsl"
 
 void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, out vec4 code[STEP_QUADS]) {
-  const uint within_half = 4u * odd_runs(group) + step;
-  const uint low0 = block_word(weights, tile, block_of(group), 16u * half_of_block(group) + within_half, row);
-  const uint low1 = block_word(weights, tile, block_of(group), 16u * half_of_block(group) + within_half + 8u, row);
-  const uint high = block_word(weights, tile, block_of(group), 32u + 8u * half_of_block(group) + within_half, row);
+  const uint low_tile = words_further(tile, 16u * half_of_block(group) + 4u * odd_runs(group));
+  const uint low0 = block_word(weights, low_tile, block_of(group), step, row);
+  const uint low1 = block_word(weights, low_tile, block_of(group), step + 8u, row);
+  const uint high = block_word(weights, words_further(tile, 8u * half_of_block(group) + 4u * odd_runs(group)), block_of(group), 32u + step, row);
   code[0] = in_mantissa(each_byte(low0 & 0x0f0f0f0fu | high << 4 & 0x30303030u, 17) & 0x007e0000u);
   code[1] = in_mantissa(each_byte(low1 & 0x0f0f0f0fu | high << 2 & 0x30303030u, 17) & 0x007e0000u);
   code[2] = in_mantissa(each_byte(low0 >> 4 & 0x0f0f0f0fu | high & 0x30303030u, 17) & 0x007e0000u);

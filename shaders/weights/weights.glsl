@@ -27,16 +27,20 @@ struct RowAt {
   bool neighbours;
 };
 
-// The word `offset` words after word `first`.
-uint row_word(WordsIn weights, uint first, RowAt row) {
+// The word of row `row`, where that of the tile's first row is `after` words after word `first`. What several calls have in common belongs into `first`, what
+// is constant into `after`: then they share one address.
+uint row_word(WordsIn weights, uint first, uint after, RowAt row) {
 #ifdef SUBGROUP_BROADCAST
-  if (row.neighbours) return word_of_lane(address_after(uvec2(weights), 4u * first));
+  if (row.neighbours) return word_of_lane(address_after(uvec2(weights), 4u * first), after);
 #endif
-  return weights.at[first + row.offset];
+  return weights.at[first + after + row.offset];
 }
 
 // Word at which row `row` of a matrix starts; the rows after it in the same tile follow word by word.
 uint first_word(uint row, uint tile_words) { return row / TILE_ROWS * tile_words + row % TILE_ROWS; }
+
+// The word that lies where `word` does, `count` words further in every block.
+uint words_further(uint word, uint count) { return word + count * TILE_ROWS; }
 
 // A code becomes a float without a conversion: an n-bit code at the top of the mantissa of a number in [1, 2) makes it 1 + code / 2^n. The top bit of a
 // mantissa is bit 22. A type's scale and offset take the constants off again.
@@ -56,15 +60,16 @@ uint bits_to_bytes(uint word) { return (word & 15u) * 0x00204081u & 0x01010101u;
 
 const WeightBlock kWeightBlock = WEIGHT_BLOCK;
 
+// Word `word` of a block: where that is a constant, all words of the block share one address. What is none goes into `tile`, words_further() away.
 uint block_word(WordsIn weights, uint tile, uint block, uint word, RowAt row) {
-  return row_word(weights, tile + weight_word_index(kWeightBlock, TILE_ROWS, block, word, 0u), row);
+  return row_word(weights, tile + weight_word_index(kWeightBlock, TILE_ROWS, block, 0u, 0u), word * TILE_ROWS, row);
 }
 
 // The 16-bit values of a block that has two (the first in the low half), or the only one of a block that has one, as a number.
 uint block_half_pair(WordsIn weights, uint tile, uint row_blocks, uint block, RowAt row) {
-  return row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, 2u * block, 0u), row);
+  return row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, 2u * block, 0u), 0u, row);
 }
 float block_half(WordsIn weights, uint tile, uint row_blocks, uint block, RowAt row) {
-  const vec2 pair = unpackHalf2x16(row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, block, 0u), row));
+  const vec2 pair = unpackHalf2x16(row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, block, 0u), 0u, row));
   return (block & 1u) == 0u ? pair.x : pair.y;
 }
