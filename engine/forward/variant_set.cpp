@@ -10,9 +10,6 @@ namespace {
 /// Shared memory of a matmul_cooperative workgroup: chunks of weights and of columns in f16, products of four subgroups in f32.
 constexpr uint32_t kCooperativeSharedBytes = 2 * 64 * (64 + 8) * 2 + 4 * 16 * 16 * 4;
 
-/// A device whose lanes are the SIMD lanes of a processor: narrow subgroups, and memory that the host sees.
-bool computes_on_cpu(const Limits& limits) { return limits.host_visible_device_memory && limits.subgroup_size >= 4 && limits.subgroup_size <= 16; }
-
 /// Where it counts a workgroup is one subgroup: an invocation is a SIMD lane, and a core runs workgroup after workgroup.
 VariantSet cpu_variants(const Limits& limits) {
   VariantSet v;
@@ -50,6 +47,8 @@ VariantSet gpu_variants(const Limits& limits) {
 }
 
 }  // namespace
+
+bool computes_on_cpu(const Limits& limits) { return limits.host_visible_device_memory && limits.subgroup_size >= 4 && limits.subgroup_size <= 16; }
 
 VariantSet choose_variants(const Limits& limits) {
   VariantSet v = computes_on_cpu(limits) ? cpu_variants(limits) : gpu_variants(limits);

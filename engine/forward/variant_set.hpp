@@ -43,6 +43,9 @@ struct VariantSet {
   std::string describe() const;
 };
 
+/// Whether the device's lanes are the SIMD lanes of a processor: narrow subgroups, and memory that the host sees.
+bool computes_on_cpu(const Limits& limits);
+
 /// A pure function of the limits: never of a name, never of a timing.
 VariantSet choose_variants(const Limits& limits);
 

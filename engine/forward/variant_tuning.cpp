@@ -130,6 +130,7 @@ std::span<const TunedField> tuned_fields() { return kFields; }
 
 std::vector<uint32_t> tuning_candidates(const TunedField& field, const VariantSet& defaults, const Limits& limits) {
   const uint32_t usual = defaults.*field.value;
+  const bool on_cpu = computes_on_cpu(limits);  // fewer rows or columns at once never paid there
   std::vector<uint32_t> candidates = {usual};
   const auto add = [&](uint32_t value, bool fits) {
     if (fits && value >= 1 && value != usual) candidates.push_back(value);
@@ -142,12 +143,12 @@ std::vector<uint32_t> tuning_candidates(const TunedField& field, const VariantSe
     add(defaults.lanes, limits.host_visible_device_memory && limits.subgroup_broadcast && limits.subgroup_size == defaults.lanes);
   } else if (field.value == &VariantSet::many_tiles_per_lane) {
     add(2 * usual, usual <= 4);
-    add(usual / 2, usual <= 4);  // fewer than eight at once never paid on processors
+    add(usual / 2, usual <= 4);
   } else if (field.value == &VariantSet::few_tiles_per_lane) {
     add(2 * usual, usual <= 4 && parts_fit(2 * usual, defaults.few_max_columns));
-    add(usual / 2, true);
+    add(usual / 2, !on_cpu);
   } else if (field.value == &VariantSet::few_max_columns) {
-    add(usual / 2, true);
+    add(usual / 2, !on_cpu);
   } else {
     for (const uint32_t chunk : {128U, kMostTunedChunk}) add(chunk, true);
   }
