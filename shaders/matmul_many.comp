@@ -152,7 +152,8 @@ void sum_tiles(uint first_tile, out vec4 sum[SUMS]) {
   [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) tile[r] = first_word(first_row(first_tile + r, args.rows, args.gate), tile_words);
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
   const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
-  for (uint group = part; group < groups; group += K_PARTS) {
+  for (uint at = part; at < groups; at += K_PARTS) {
+    const uint group = group_to_load(at, groups);
 #if GROUP_SCALES
     GroupScale group_scale[TILES_AT_ONCE][GROUP_SCALES];
     [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);

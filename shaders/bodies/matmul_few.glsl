@@ -117,7 +117,7 @@ void load_step(uint column_index, uint group, uint step, out float x[STEP_ELEMEN
 void load_step_by_element(uint column_index, uint group, uint step, out float x[STEP_ELEMENTS]) {
   [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {
     const uint k = quad_element(group, step, i / 4u) + i % 4u;
-    x[i] = k < args.width ? FloatsIn(args.src).at[column_index * args.width + k] : 0.0;
+    x[i] = k < args.width ? FloatsIn(args.src).at[column_index * args.width + min(k, args.width - 1u)] : 0.0;
   }
 }
 
@@ -210,9 +210,9 @@ void matmul_few_body(uint workgroup, uint column_group) {
   const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
   const uint whole_groups = args.width % 4u == 0u ? args.width / GROUP_ELEMENTS : 0u;
   uint group = part;
-  for (; group < whole_groups; group += K_PARTS) add_group(group, true, sum);
+  for (; group < whole_groups; group += K_PARTS) add_group(group_to_load(group, whole_groups), true, sum);
 #if !GROUP_SCALES  // rows of types with scales are whole groups
-  for (; group < groups; group += K_PARTS) add_group(group, false, sum);
+  for (; group < groups; group += K_PARTS) add_group(group_to_load(group, groups), false, sum);
 #endif
 
   if (K_PARTS > 1u) {
