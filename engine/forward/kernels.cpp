@@ -39,8 +39,9 @@ uint32_t few_columns(const VariantSet& v, uint32_t column_count) { return ceil_d
 uint32_t tiles_for(uint32_t tiles, uint32_t gate) { return gate == MATMUL_PLAIN ? tiles : std::max(tiles / 2 * 2, 2U); }
 
 uint32_t few_tiles(const VariantSet& v, uint32_t columns, uint32_t gate) {
-  // Accumulators of all columns and rows share the registers, but an activation should still serve a few rows.
-  return tiles_for(std::max(v.few_tiles_per_lane / columns, ceil_div(v.few_tiles_per_lane, 2U)), gate);
+  // Accumulators of all columns and rows share the registers, but an activation should still serve a few rows. Rows that take turns have them to themselves.
+  const bool rows_in_turn = v.lanes_per_load > 1 && columns >= 4;
+  return tiles_for(rows_in_turn ? v.few_tiles_per_lane : std::max(v.few_tiles_per_lane / columns, ceil_div(v.few_tiles_per_lane, 2U)), gate);
 }
 
 bool is_cooperative(const VariantSet& v, uint32_t column_tile) { return column_tile == MATMUL_COOPERATIVE_COLUMN_TILE && v.cooperative_shape.rows != 0; }
