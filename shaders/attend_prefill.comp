@@ -92,7 +92,9 @@ void load_chunk(PageRows rows, uint format, uint slot, uint first, out float row
 
 // score[j * QUERIES + g] += q of query g . K of slot `slots[j]`.
 void add_scores(PageRows rows, uint format, uint slots[KEYS], uint head, inout float score[SCORES]) {
-  [[dont_unroll]] for (uint first = 0u; first < args.page.k_dim; first += CHUNK) {
+  const uint chunks = args.page.k_dim / CHUNK;
+  [[dont_unroll]] for (uint chunk = 0u; chunk < chunks; ++chunk) {
+    const uint first = index_to_load(chunk, chunks) * CHUNK;
     float q[QUERIES * CHUNK];
     [[unroll]] for (uint i = 0u; i < CHUNK; ++i)
       [[unroll]] for (uint g = 0u; g < QUERIES; ++g) q[i * QUERIES + g] = query_element(head * args.page.k_dim + first + i, g);
@@ -183,7 +185,9 @@ void attend_block(PageEntry entry, SlotRange slots, uint head, bool first_block,
   }
 
   const PageRows v = v_rows(entry, shape, args.layer, kv_head);
-  for (uint first = 0u; first < shape.v_dim; first += CHUNK) {
+  const uint chunks = shape.v_dim / CHUNK;
+  for (uint chunk = 0u; chunk < chunks; ++chunk) {
+    const uint first = index_to_load(chunk, chunks) * CHUNK;
     [[unroll]] for (uint part = 0u; part < CHUNK; part += VALUES) {
       const uint dst_row = head * shape.v_dim + first + part;
       float sum[SUMS];
@@ -242,7 +246,8 @@ void main() {
   while (end_page > first_page && is_null(PageEntries(sequence.table).at[end_page - 1u].page)) --end_page;
   if (end_page <= first_page) store_zeros(head);
   bool first_block = true;
-  for (uint page = first_page; page < end_page; ++page) {
+  for (uint at = first_page; at < end_page; ++at) {
+    const uint page = index_to_load(at, end_page);
     const PageEntry entry = PageEntries(sequence.table).at[page];
     if (is_null(entry.page)) continue;
     SlotRange slots;

@@ -40,6 +40,10 @@ uvec2 address_after(uvec2 address, uint bytes) {
   return uvec2(low, address.y + carry);
 }
 
+// What a loop over indices below `end` loads at `index`. A processor's compiler leaves a loop at the end of a round that no lane took part in, and in that
+// round, too, it executes loads whose address all lanes share: they stay within what there is.
+uint index_to_load(uint index, uint end) { return min(index, max(end, 1u) - 1u); }
+
 bool is_null(uvec2 address) { return address.x == 0u && address.y == 0u; }
 
 // A grid longer than one dimension may be lies in x and y; the host rounds it up, so kernels compare with their own count.

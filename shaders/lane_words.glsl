@@ -8,10 +8,6 @@
 // The address of word `index`.
 uvec2 word_address(uvec2 address, uint index) { return address_after(uvec2(address.x, address.y + (index >> 30)), index << 2); }
 
-// The group that a loop over `count` groups loads at `group`. A processor's compiler leaves a loop at the end of a round that no lane took part in, and in
-// that round, too, it executes loads whose address all lanes share: they stay within the matrix.
-uint group_to_load(uint group, uint count) { return min(group, max(count, 1u) - 1u); }
-
 // Keeps the loads before it and after it in the order written. A processor's compiler would rather finish one sum before it begins the next: a chain of
 // additions that each wait for the last, with the weights in memory meanwhile. It moves no load across a barrier.
 void keep_load_order() { memoryBarrierBuffer(); }

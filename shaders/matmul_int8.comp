@@ -71,7 +71,8 @@ void main() {
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
 
   const uint groups = args.width / GROUP_ELEMENTS;
-  for (uint group = 0u; group < groups; ++group) {
+  for (uint at = 0u; at < groups; ++at) {
+    const uint group = index_to_load(at, groups);
     GroupScale group_scale[TILES_PER_LANE][GROUP_SCALES];
     int bytes[TILES_PER_LANE][GROUP_QUADS];
     [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {

@@ -153,7 +153,7 @@ void sum_tiles(uint first_tile, out vec4 sum[SUMS]) {
   [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec4(0.0);
   const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
   for (uint at = part; at < groups; at += K_PARTS) {
-    const uint group = group_to_load(at, groups);
+    const uint group = index_to_load(at, groups);
 #if GROUP_SCALES
     GroupScale group_scale[TILES_AT_ONCE][GROUP_SCALES];
     [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);
@@ -165,7 +165,7 @@ void sum_tiles(uint first_tile, out vec4 sum[SUMS]) {
         add_step(tile, group, step, OF_GROUP sum);
       }
     } else {
-      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(tile, group, step, OF_GROUP sum);
+      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(tile, group, index_to_load(step, GROUP_STEPS), OF_GROUP sum);
     }
   }
 }

@@ -85,7 +85,9 @@ void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEA
       scale[j * LANES + i] = address_after(key[j].rows.page, key[j].rows.scales + (key[j].slot + i) * key[j].rows.row_scale_bytes);
     }
 #endif
-  [[dont_unroll]] for (uint d = 0u; d < args.page.k_dim / 8u; ++d) {
+  const uint eighths = args.page.k_dim / 8u;
+  [[dont_unroll]] for (uint at = 0u; at < eighths; ++at) {
+    const uint d = index_to_load(at, eighths);
     vec4 low[LANE_KEYS];
     vec4 high[LANE_KEYS];
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
@@ -114,7 +116,8 @@ void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEA
 // Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for LANE_PAIRS pairs of dimensions: with
 // PAGE_LANES > 1 the lane's behind each.
 void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot, inout vec2 sum[SUMS]) {
-  [[dont_unroll]] for (uint slot = begin; slot < end; ++slot) {
+  [[dont_unroll]] for (uint at = begin; at < end; ++at) {
+    const uint slot = index_to_load(at, end);
     vec2 v[LANE_PAIRS];
     [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
 #ifdef SUBGROUP_BROADCAST
@@ -210,7 +213,9 @@ void attend_decode_body(uvec3 workgroup) {
       pair[i] = PAGE_LANES > 1u ? min(first + i * PAGE_LANES, pairs - PAGE_LANES) : min(first + i * gl_WorkGroupSize.x + lane, pairs - 1u);
     vec2 sum[SUMS];
     [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec2(0.0);
-    for (uint page = begin / shape.tokens; page * shape.tokens < end; ++page) {
+    const uint end_page = (end + shape.tokens - 1u) / shape.tokens;
+    for (uint at = begin / shape.tokens; at < end_page; ++at) {
+      const uint page = index_to_load(at, end_page);
       const PageEntry entry = PageEntries(sequence.table).at[page];
       if (is_null(entry.page)) continue;
       const uint page_slot = page * shape.tokens;

@@ -17,11 +17,11 @@ void attend_merge_body(uint element, uint head, uint column) {
   FloatsIn partials = FloatsIn(args.partials);
 
   float maximum = partials.at[base + args.v_dim];
-  for (uint s = 1u; s < splits; ++s) maximum = max(maximum, partials.at[base + s * stride + args.v_dim]);
+  for (uint s = 1u; s < splits; ++s) maximum = max(maximum, partials.at[base + index_to_load(s, splits) * stride + args.v_dim]);
   precise float sum = 0.0;
   precise float weight = 0.0;
   for (uint s = 0u; s < splits; ++s) {
-    const uint at = base + s * stride;
+    const uint at = base + index_to_load(s, splits) * stride;
     const float factor = exp(partials.at[at + args.v_dim] - maximum);
     sum = fma(factor, partials.at[at + element], sum);
     weight = fma(factor, partials.at[at + args.v_dim + 1u], weight);

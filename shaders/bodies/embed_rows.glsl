@@ -25,7 +25,8 @@ void embed_rows_body(uint index) {
   GroupScale group_scale[GROUP_SCALES];
   unpack_scales(WordsIn(args.weights), tile, row_blocks, group, RowAt(0u, false), group_scale);
 #endif
-  for (uint step = 0u; step < GROUP_STEPS; ++step) {
+  for (uint at = 0u; at < GROUP_STEPS; ++at) {
+    const uint step = index_to_load(at, GROUP_STEPS);
     vec4 code[STEP_QUADS];
     unpack_step(WordsIn(args.weights), tile, group, step, RowAt(0u, false), code);
     [[unroll]] for (uint i = 0u; i < STEP_ELEMENTS; ++i) {

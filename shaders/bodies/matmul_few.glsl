@@ -164,7 +164,7 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
     if (ROW_SUMS * GROUP_ELEMENTS <= UNROLLED_PRODUCTS) {
       [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, 0u, whole, dot);
     } else {
-      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, step, 0u, whole, dot);
+      [[dont_unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) add_step(group, index_to_load(step, GROUP_STEPS), 0u, whole, dot);
     }
   }
   float x_sum[X_SUMS];
@@ -215,12 +215,12 @@ void matmul_few_body(uint workgroup, uint column_group) {
     do add_group(group, true, sum);
     while (++group < groups);
   } else {
-    for (; group < groups; group += K_PARTS) add_group(group_to_load(group, groups), true, sum);
+    for (; group < groups; group += K_PARTS) add_group(index_to_load(group, groups), true, sum);
   }
 #else
   const uint whole_groups = args.width % 4u == 0u ? args.width / GROUP_ELEMENTS : 0u;
-  for (; group < whole_groups; group += K_PARTS) add_group(group_to_load(group, whole_groups), true, sum);
-  for (; group < groups; group += K_PARTS) add_group(group_to_load(group, groups), false, sum);
+  for (; group < whole_groups; group += K_PARTS) add_group(index_to_load(group, whole_groups), true, sum);
+  for (; group < groups; group += K_PARTS) add_group(index_to_load(group, groups), false, sum);
 #endif
 
   if (K_PARTS > 1u) {
