@@ -107,12 +107,15 @@ void complete_unit() {
   if (gl_LocalInvocationID.x == 0u) atomicAdd(StepProgresses(step_args.progress).value.done, 1u, DEVICE_SCOPE, gl_SemanticsRelease);
 }
 
+// Each piece of [begin, end) of the operation `op`.
+#define EACH_PIECE for (uint at = begin, piece = index_to_load(begin, op.pieces); at < end; piece = index_to_load(++at, op.pieces))
+
 // One weight kernel's body for its operation's weight type.
 #define EMBED_ROWS(type, number) \
   if ((WEIGHT_TYPES >> number & 1u) != 0u && op.weight_type == number) embed_rows_body_##type(invocation);
 #define MATMUL_FEW(type, number) \
   if ((WEIGHT_TYPES >> number & 1u) != 0u && op.weight_type == number) \
-    for (uint piece = begin; piece < end; ++piece) matmul_few_body_##type(piece % op.plane, piece / op.plane);
+    EACH_PIECE matmul_few_body_##type(piece % op.plane, piece / op.plane);
 
 // The kernel's invocation at a piece, counted along `length` workgroups: a row, or a plane.
 uint invocation_of(StepOperation op, uint piece, uint length) {
@@ -128,49 +131,49 @@ void run_pieces(StepOperation op, uint begin, uint end) {
     EACH_WEIGHT_TYPE(MATMUL_FEW)
   } else if (is_kernel(op, KERNEL_rms_norm)) {
     load_arguments(op.args, rms_norm_args);
-    for (uint piece = begin; piece < end; ++piece) {
+    EACH_PIECE {
       barrier();  // shared memory is used again
       rms_norm_body(piece);
     }
   } else if (is_kernel(op, KERNEL_head_norm)) {
     load_arguments(op.args, head_norm_args);
-    for (uint piece = begin; piece < end; ++piece) {
+    EACH_PIECE {
       barrier();
       head_norm_body(piece % op.plane, piece / op.plane);
     }
   } else if (is_kernel(op, KERNEL_attend_decode)) {
     load_arguments(op.args, attend_decode_args);
-    for (uint piece = begin; piece < end; ++piece) {
+    EACH_PIECE {
       barrier();
       attend_decode_body(uvec3(piece % op.row, piece % op.plane / op.row, piece / op.plane));
     }
   } else if (is_kernel(op, KERNEL_argmax)) {
     load_arguments(op.args, argmax_args);
-    for (uint piece = begin; piece < end; ++piece) {
+    EACH_PIECE {
       barrier();
       argmax_body(piece);
     }
   } else if (is_kernel(op, KERNEL_attend_merge)) {
     load_arguments(op.args, attend_merge_args);
-    for (uint piece = begin; piece < end; ++piece) {
+    EACH_PIECE {
       const uint workgroup = piece / op.parts;
       attend_merge_body(invocation_of(op, piece, op.row), workgroup % op.plane / op.row, workgroup / op.plane);
     }
   } else if (is_kernel(op, KERNEL_rope_page_write)) {
     load_arguments(op.args, rope_page_write_args);
-    for (uint piece = begin; piece < end; ++piece) {
+    EACH_PIECE {
       const uint workgroup = piece / op.parts;
       rope_page_write_body(invocation_of(op, piece, op.row), workgroup % op.plane / op.row, workgroup / op.plane);
     }
   } else if (is_kernel(op, KERNEL_gated_activation)) {
     load_arguments(op.args, gated_activation_args);
-    for (uint piece = begin; piece < end; ++piece) gated_activation_body(invocation_of(op, piece, op.plane), piece / op.parts / op.plane);
+    EACH_PIECE gated_activation_body(invocation_of(op, piece, op.plane), piece / op.parts / op.plane);
   } else if (is_kernel(op, KERNEL_gather_columns)) {
     load_arguments(op.args, gather_columns_args);
-    for (uint piece = begin; piece < end; ++piece) gather_columns_body(invocation_of(op, piece, op.plane), piece / op.parts / op.plane);
+    EACH_PIECE gather_columns_body(invocation_of(op, piece, op.plane), piece / op.parts / op.plane);
   } else if (is_kernel(op, KERNEL_embed_rows)) {
     load_arguments(op.args, embed_rows_args);
-    for (uint piece = begin; piece < end; ++piece) {
+    EACH_PIECE {
       const uint invocation = invocation_of(op, piece, op.plane);
       EACH_WEIGHT_TYPE(EMBED_ROWS)
     }
@@ -179,7 +182,7 @@ void run_pieces(StepOperation op, uint begin, uint end) {
 
 void main() {
   [[dont_unroll]] for (uint i = 0u; i < step_args.operation_count; ++i) {
-    StepOperation op = StepOperations(step_args.operations).at[i];
+    StepOperation op = StepOperations(step_args.operations).at[index_to_load(i, step_args.operation_count)];
     if (op.waits != WAITS_FOR_NOTHING && !wait_for(op.units_before)) return;
     [[dont_unroll]] for (uint unit = take_unit(i); unit < op.units; unit = take_unit(i)) {
       run_pieces(op, unit * op.unit_pieces, min((unit + 1u) * op.unit_pieces, op.pieces));

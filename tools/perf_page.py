@@ -1,6 +1,7 @@
 """docs/performance.md from measurements of tools/perf_report: tables, and the roofline of each model as SVG."""
 import math
 import pathlib
+import statistics
 
 PHASES = {"prefill": "#c2410c", "decode": "#0a66c2"}
 # A kernel counts as limited by what it uses at least this much of.
@@ -29,31 +30,41 @@ def spread(result):
     return f"{result['median_tok_s']:.1f} (±{50 * result['spread']:.0f} %)"
 
 
+def median_and_range(values, digits):
+    """As text: the range only where there are several values."""
+    text = f"{statistics.median(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
 def speed_part(data, common):
-    """Beside the peers, where they were measured."""
-    peers = data["peers"]
-    head = ["tok/s", "Quire"]
-    for which, name in (("vulkan", "llama.cpp, Vulkan"), ("cpu", "llama.cpp, CPU")):
-        if which in peers:
-            head += [name, "ratio"]
+    """Beside the peers, where they were measured: medians of the rounds, and the range of the ratios within a round."""
+    rounds = [data, *data["more_rounds"]]
+    peers = [(which, name) for which, name in (("vulkan", "llama.cpp, Vulkan"), ("cpu", "llama.cpp, CPU")) if which in data["peers"]]
     short, long = common["prompts"]
-    wanted = [("decode", common["generated"], f"0,{common['generated']}"), ("prefill", short, f"{short},0"), ("prefill", long, f"{long},0")]
-    measured = [(f"{phase} {tokens}", key, result_of(data["main"], phase, tokens=tokens)) for phase, tokens, key in wanted]
-    if "persistent" in data:
-        measured.insert(1, (f"decode {common['generated']}, `--persistent`", wanted[0][2], data["persistent"]["results"][0]))
+    decode = f"decode {common['generated']}"
+    lines = [(decode, "main", "decode", common["generated"], f"0,{common['generated']}"),
+             (f"{decode}, `--persistent`", "persistent", "decode", common["generated"], f"0,{common['generated']}"),
+             (f"prefill {short}", "main", "prefill", short, f"{short},0"), (f"prefill {long}", "main", "prefill", long, f"{long},0")]
     rows = []
-    for name, key, result in measured:
-        if result is None:
+    for name, report, phase, tokens, key in lines:
+        ours = [result_of(one[report], phase, tokens=tokens) if report in one else None for one in rounds]
+        rates = [result["median_tok_s"] if result else None for result in ours]
+        if rates[0] is None:
             continue
-        row = [name, spread(result)]
-        for which in ("vulkan", "cpu"):
-            if which in peers:
-                rate = peers[which].get(key)
-                row += [f"{rate:.1f}", f"{result['median_tok_s'] / rate:.2f}"] if rate else ["not measured", ""]
+        row = [name, spread(ours[0]) if ours[-1] is None or len(rounds) == 1 else median_and_range([rate for rate in rates if rate], 1)]
+        for which, _ in peers:
+            pairs = [(rate, one["peers"].get(which, {}).get(key)) for rate, one in zip(rates, rounds)]
+            pairs = [(rate, peer) for rate, peer in pairs if rate and peer]
+            row += [f"{statistics.median(peer for _, peer in pairs):.1f}", median_and_range([rate / peer for rate, peer in pairs], 2)] if pairs else ["not measured", ""]
         rows.append(row)
-    others = [result for result in data["main"]["results"] if (result["phase"], result["tokens"]) not in [(phase, tokens) for phase, tokens, _ in wanted]]
+    head = ["tok/s", "Quire"]
+    for _, name in peers:
+        head += [name, "ratio"]
+    known = [(phase, tokens) for _, _, phase, tokens, _ in lines]
+    others = [result for result in data["main"]["results"] if (result["phase"], result["tokens"]) not in known]
     rows += [[f"{result['phase']} {result['tokens']}", spread(result)] + [""] * (len(head) - 2) for result in others]
-    return table(head, rows)
+    text = f"Medians of {len(rounds)} rounds of the program and its peers in turn, and the range of the rounds.\n\n" if len(rounds) > 1 else ""
+    return text + table(head, rows)
 
 
 def depth_part(data):

@@ -18,7 +18,7 @@ void rms_norm_body(uint column_tile) {
   const uint parts = gl_WorkGroupSize.x / COLUMN_TILE;
   uint k = gl_LocalInvocationID.x / COLUMN_TILE;
   for (; k + (kNormUnroll - 1u) * parts < args.width; k += kNormUnroll * parts)
-    [[unroll]] for (uint i = 0u; i < kNormUnroll; ++i) norm_element(base, k + i * parts, factor, adds);
+    for (uint i = 0u; i < kNormUnroll; ++i) norm_element(base, k + i * parts, factor, adds);
   for (; k < args.width; k += parts) norm_element(base, k, factor, adds);
 }
 

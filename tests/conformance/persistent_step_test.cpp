@@ -115,18 +115,30 @@ TEST_CASE("persistent_step: norms, gated_activation and gather_columns of one an
     CAPTURE(columns);
     const NormCase norm{577, 1, plain_columns(columns, 1), random_values(random, Values::ordinary, 577 * columns), random_values(random, Values::ordinary, 577),
                         random_values(random, Values::ordinary, 577 * columns)};
-    check_case([&](TestDevice& device) { return run_norm(device, norm); }, 1e-5);
+    {
+      INFO("rms_norm");
+      check_case([&](TestDevice& device) { return run_norm(device, norm); }, 1e-5);
+    }
     HeadNormCase heads;
     heads.shape = {{1, 2, 64, 64, 16}, 0, 6, 0, 0.125f};
     heads.columns = plain_columns(columns, 1);
     heads.qkv = random_values(random, Values::ordinary, uint64_t{heads.width()} * columns);
     heads.query_weight = random_values(random, Values::ordinary, 64);
     heads.key_weight = random_values(random, Values::ordinary, 64);
-    check_case([&](TestDevice& device) { return run_head_norm(device, heads); }, 1e-5);
+    {
+      INFO("head_norm");
+      check_case([&](TestDevice& device) { return run_head_norm(device, heads); }, 1e-5);
+    }
     const GatedCase gated{GateFunction::gelu, 333, 1, plain_columns(columns, 1), random_values(random, Values::ordinary, 666 * columns)};
-    check_case([&](TestDevice& device) { return run_gated(device, gated); }, 1e-5);
+    {
+      INFO("gated_activation");
+      check_case([&](TestDevice& device) { return run_gated(device, gated); }, 1e-5);
+    }
     const GatherCase gather{130, 1, 4, random_values(random, Values::ordinary, 520), std::vector<uint32_t>(columns, 2)};
-    check_case([&](TestDevice& device) { return run_gather(device, gather); }, 0);
+    {
+      INFO("gather_columns");
+      check_case([&](TestDevice& device) { return run_gather(device, gather); }, 0);
+    }
   }
 }
 

@@ -1,8 +1,15 @@
 #include "tests/conformance/support/case_memory.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <doctest/doctest.h>
+#include <string_view>
+#include <utility>
 
 #include "tests/conformance/support/compare.hpp"
 
@@ -10,6 +17,7 @@ namespace quire::conformance {
 namespace {
 
 constexpr uint64_t kRegionAlignment = 256;
+constexpr uint64_t kOperandAlignment = 16;  // kernels read four floats at a time
 constexpr auto kRunTimeout = std::chrono::seconds(120);
 
 void poison_to(std::vector<std::byte>& image, uint64_t size_bytes) {
@@ -18,12 +26,25 @@ void poison_to(std::vector<std::byte>& image, uint64_t size_bytes) {
   for (uint64_t i = begin; i < size_bytes; ++i) image[i] = static_cast<std::byte>(kPoison >> (8 * (i % 4)));
 }
 
+uint64_t round_up(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
 }  // namespace
+
+CaseMemory::CaseMemory(TestDevice& device) : device_(device) {
+  const char* guard = std::getenv("QUIRE_TEST_GUARD");
+  if (guard != nullptr && std::string_view(guard) == "pages" && device.device().info().driver.starts_with("llvmpipe"))
+    guard_page_bytes_ = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
 
 Region CaseMemory::add_poisoned(uint64_t size_bytes, RegionUse use, uint32_t arena) {
   std::vector<std::byte>& image = arenas_[arena].image;
-  const uint64_t offset = (image.size() + kGuardBytes + kRegionAlignment - 1) / kRegionAlignment * kRegionAlignment;
-  poison_to(image, offset + (size_bytes + 3) / 4 * 4);
+  uint64_t offset = round_up(image.size() + kGuardBytes, kRegionAlignment);
+  if (guard_page_bytes_ != 0) offset = round_up(offset + size_bytes, guard_page_bytes_) - round_up(size_bytes, kOperandAlignment);
+  poison_to(image, offset + round_up(size_bytes, 4));
+  if (guard_page_bytes_ != 0) {
+    arenas_[arena].guard_pages.push_back(round_up(image.size(), guard_page_bytes_));
+    poison_to(image, arenas_[arena].guard_pages.back() + guard_page_bytes_);
+  }
   const Region region{arena, offset, size_bytes};
   if (use == RegionUse::output) arenas_[arena].outputs.push_back(region);
   return region;
@@ -56,17 +77,25 @@ std::span<std::byte> CaseMemory::contents(const Region& region) {
 }
 
 std::string CaseMemory::run(const std::function<Status(Recorder)>& record) {
-  Encoder encoder = device_.device().encoder();
   const auto attempt = [&]() -> Status {
+    Encoder encoder = device_.device().encoder();
     for (uint32_t a = 0; a < kArenaCount; ++a)
       if (!arenas_[a].image.empty()) QUIRE_TRY(encoder.upload(device_.arena(a).slice(0, arenas_[a].image.size()), arenas_[a].image));
+    if (guard_page_bytes_ != 0) {
+      QUIRE_TRY(submit_and_wait(std::exchange(encoder, device_.device().encoder())));
+      protect_guard_pages(false);
+    }
     QUIRE_TRY(device_.persistent_workers() == 0 ? record({encoder, device_.variants()}) : run_persistent(record, encoder));
+    if (guard_page_bytes_ != 0) {
+      const Status ran = submit_and_wait(std::exchange(encoder, device_.device().encoder()));
+      protect_guard_pages(true);
+      QUIRE_TRY(ran);
+    }
     for (uint32_t a = 0; a < kArenaCount; ++a) {
       const uint64_t size = arenas_[a].image.size();
       if (size != 0) QUIRE_TRY(encoder.copy(device_.arena(a).slice(0, size), device_.readback(a).slice(0, size)));
     }
-    QUIRE_ASSIGN(const uint64_t done, device_.device().submit(std::move(encoder)));
-    return device_.device().wait(done, kRunTimeout);
+    return submit_and_wait(std::move(encoder));
   };
   if (const Status status = attempt(); !status) return status.error().message;
   for (uint32_t a = 0; a < kArenaCount; ++a) {
@@ -76,6 +105,18 @@ std::string CaseMemory::run(const std::function<Status(Recorder)>& record) {
     arena.result.assign(bytes.begin(), bytes.end());
   }
   return unexpected_writes();
+}
+
+Status CaseMemory::submit_and_wait(Encoder encoder) {
+  QUIRE_ASSIGN(const uint64_t done, device_.device().submit(std::move(encoder)));
+  return device_.device().wait(done, kRunTimeout);
+}
+
+void CaseMemory::protect_guard_pages(bool accessible) const {
+  for (uint32_t a = 0; a < kArenaCount; ++a)
+    for (const uint64_t begin : arenas_[a].guard_pages)
+      if (mprotect(reinterpret_cast<void*>(device_.arena(a).address() + begin), guard_page_bytes_, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+        FAIL("guard pages need an arena at a page's beginning");
 }
 
 Status CaseMemory::run_persistent(const std::function<Status(Recorder)>& record, Encoder& encoder) {

@@ -1,4 +1,7 @@
 // The memory of one case on one device: regions in a few buffers, with poison in, between and around them, and the run itself.
+//
+// QUIRE_TEST_GUARD=pages, on a device whose addresses are the process's own (llvmpipe): every region ends before a page that kernels must not touch. One that
+// reads past its operands ends the program by a segmentation fault.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +30,7 @@ class CaseMemory {
   /// Poison before the first region, between any two and after the last.
   static constexpr uint64_t kGuardBytes = 512;
 
-  explicit CaseMemory(TestDevice& device) : device_(device) {}
+  explicit CaseMemory(TestDevice& device);
 
   /// Requires: before place(). `arena` is below kArenaCount: regions of different arenas lie in different device buffers.
   Region add(std::span<const std::byte> contents, uint32_t arena = 0);
@@ -54,10 +57,14 @@ class CaseMemory {
     std::vector<std::byte> image;
     std::vector<std::byte> result;
     std::vector<Region> outputs;
+    std::vector<uint64_t> guard_pages;  ///< where they begin
   };
   std::string unexpected_writes() const;
+  Status submit_and_wait(Encoder encoder);
+  void protect_guard_pages(bool accessible) const;
   Status run_persistent(const std::function<Status(Recorder)>& record, Encoder& encoder);
   TestDevice& device_;
+  uint64_t guard_page_bytes_ = 0;  ///< 0: no guard pages
   PersistentProgram program_;
   Buffer progress_;
   std::vector<Arena> arenas_ = std::vector<Arena>(kArenaCount);
