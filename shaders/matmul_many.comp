@@ -172,8 +172,8 @@ void sum_tiles(uint first_tile, out vec4 sum[SUMS]) {
   const uint groups = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS;
   uint group = part;
   if (K_PARTS == 1u) {
-    // Tested at its end: a processor's compiler would execute a last round that no lane takes part in.
-    do add_group(tile, group, sum);
+    // Tested at its end: a processor's compiler would execute a last round that no lane takes part in. Where none does from the start, it executes one.
+    do add_group(tile, index_to_load(group, groups), sum);
     while (++group < groups);
   } else {
     for (; group < groups; group += K_PARTS) add_group(tile, index_to_load(group, groups), sum);

@@ -211,8 +211,8 @@ void matmul_few_body(uint workgroup, uint column_group) {
   uint group = part;
 #if GROUP_SCALES  // rows are whole groups, at least one
   if (K_PARTS == 1u) {
-    // Tested at its end: a processor's compiler would execute a last round that no lane takes part in.
-    do add_group(group, true, sum);
+    // Tested at its end: a processor's compiler would execute a last round that no lane takes part in. Where none does from the start, it executes one.
+    do add_group(index_to_load(group, groups), true, sum);
     while (++group < groups);
   } else {
     for (; group < groups; group += K_PARTS) add_group(index_to_load(group, groups), true, sum);
