@@ -38,7 +38,7 @@ def median_and_range(values, digits):
 
 def speed_part(data, common):
     """Beside the peers, where they were measured: medians of the rounds, and the range of the ratios within a round."""
-    rounds = [data, *data["more_rounds"]]
+    rounds = [data, *data.get("more_rounds", [])]
     peers = [(which, name) for which, name in (("vulkan", "llama.cpp, Vulkan"), ("cpu", "llama.cpp, CPU")) if which in data["peers"]]
     short, long = common["prompts"]
     decode = f"decode {common['generated']}"
