@@ -36,9 +36,27 @@ def median_and_range(values, digits):
     return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def rates(results):
+    """Tokens per second of the same case in each round as text; of one round with its spread."""
+    return spread(results[0]) if len(results) == 1 else median_and_range([result["median_tok_s"] for result in results], 1)
+
+
+def ratios_in_turn(result, base):
+    """Of tokens per second, repeat by repeat, as text."""
+    rate = lambda one, sample: one["tokens"] * one["sequences"] / sample
+    return median_and_range([rate(result, mine) / rate(base, other) for mine, other in zip(result["samples_s"], base["samples_s"])], 2)
+
+
+def line_of_least_squares(xs, ys):
+    """Offset and slope."""
+    x_mean, y_mean = statistics.mean(xs), statistics.mean(ys)
+    slope = sum((x - x_mean) * (y - y_mean) for x, y in zip(xs, ys)) / sum((x - x_mean) ** 2 for x in xs)
+    return y_mean - slope * x_mean, slope
+
+
 def speed_part(data, common):
     """Beside the peers, where they were measured: medians of the rounds, and the range of the ratios within a round."""
-    rounds = [data, *data.get("more_rounds", [])]
+    rounds = [data, *data["more_rounds"]]
     peers = [(which, name) for which, name in (("vulkan", "llama.cpp, Vulkan"), ("cpu", "llama.cpp, CPU")) if which in data["peers"]]
     short, long = common["prompts"]
     decode = f"decode {common['generated']}"
@@ -47,14 +65,14 @@ def speed_part(data, common):
              (f"prefill {short}", "main", "prefill", short, f"{short},0"), (f"prefill {long}", "main", "prefill", long, f"{long},0")]
     rows = []
     for name, report, phase, tokens, key in lines:
-        ours = [result_of(one[report], phase, tokens=tokens) if report in one else None for one in rounds]
-        rates = [result["median_tok_s"] if result else None for result in ours]
-        if rates[0] is None:
+        measured = [(one, result_of(one[report], phase, tokens=tokens)) for one in rounds if report in one]
+        measured = [(one, result) for one, result in measured if result]
+        if not measured:
             continue
-        row = [name, spread(ours[0]) if ours[-1] is None or len(rounds) == 1 else median_and_range([rate for rate in rates if rate], 1)]
+        row = [name, rates([result for _, result in measured])]
         for which, _ in peers:
-            pairs = [(rate, one["peers"].get(which, {}).get(key)) for rate, one in zip(rates, rounds)]
-            pairs = [(rate, peer) for rate, peer in pairs if rate and peer]
+            pairs = [(result["median_tok_s"], one["peers"].get(which, {}).get(key)) for one, result in measured]
+            pairs = [(rate, peer) for rate, peer in pairs if peer]
             row += [f"{statistics.median(peer for _, peer in pairs):.1f}", median_and_range([rate / peer for rate, peer in pairs], 2)] if pairs else ["not measured", ""]
         rows.append(row)
     head = ["tok/s", "Quire"]
@@ -64,6 +82,9 @@ def speed_part(data, common):
     others = [result for result in data["main"]["results"] if (result["phase"], result["tokens"]) not in known]
     rows += [[f"{result['phase']} {result['tokens']}", spread(result)] + [""] * (len(head) - 2) for result in others]
     text = f"Medians of {len(rounds)} rounds of the program and its peers in turn, and the range of the rounds.\n\n" if len(rounds) > 1 else ""
+    if peers:
+        text += (f"Peers: `llama-bench -p {short} -n {common['generated']} -r {data['peer_repeats']}` after its own warm-up, in each round; `-p {long} -n 0 -r 1 --no-warmup` once, since it "
+                 "takes minutes.\n\n")
     return text + table(head, rows)
 
 
@@ -71,37 +92,31 @@ def depth_part(data):
     report = data.get("depths")
     if report is None:
         return ""
-    rows, first = [], report["results"][0]
-    for result in report["results"]:
-        per_token_ms = result["wall_us"] / result["tokens"] / 1000
+    rows, results = [], report["results"]
+    depths, times_ms = [result["depth"] for result in results], [result["wall_us"] / result["tokens"] / 1000 for result in results]
+    offset, slope = line_of_least_squares(depths, times_ms)
+    for result, time_ms in zip(results, times_ms):
         attention = [row for row in result["kernels"] if row["kernel"] == "attend_decode"]
-        row = [str(result["depth"]), spread(result), f"{per_token_ms:.2f}"]
-        added = per_token_ms - first["wall_us"] / first["tokens"] / 1000
-        row.append(f"{1000 * added / result['depth']:.2f}" if result["depth"] else "")
+        row = [str(result["depth"]), spread(result), f"{time_ms:.2f}", f"{offset + slope * result['depth']:.2f}"]
         row += [f"{attention[0]['gmac_s']:.1f}", f"{100 * attention[0]['gmac_s'] / data['f16_gmac_s']:.0f} %", f"{100 * attention[0]['copy_share']:.0f} %"] if attention else [""] * 3
         rows.append(row)
-    text = table(["depth", "decode, tok/s", "ms a token", "µs added a token of context", "attention, GMAC/s", "of f16 matrix × vector", "of copy bandwidth"], rows)
-    return (f"### By context depth\n\n`{report['command']}`\n\nOne-token products with f16 weights, too many for the processor's caches, reach {data['f16_gmac_s']:.1f} GMAC/s on this "
-            f"device.\n\n{text}\n")
+    text = table(["depth", "decode, tok/s", "ms a token", "on the line", "attention, GMAC/s", "of f16 matrix × vector", "of copy bandwidth"], rows)
+    return (f"### By context depth\n\n`{report['command']}`\n\nThe line of least squares: {offset:.2f} ms a token and {1000 * slope:.2f} µs for each token in the cache. One-token products "
+            f"of f16 matrices of 8 to 16 million weights reach {data['f16_gmac_s']:.1f} GMAC/s on this device.\n\n{text}\n")
 
 
 def sequences_part(data):
     report = data["sequences"]
-    one = report["results"][0]["median_tok_s"]
-    rows = [[str(r["sequences"]), spread(r), f"{r['median_tok_s'] / one:.2f}"] for r in report["results"]]
+    alone = result_of(report, "decode", sequences=1)
+    rows = [[str(result["sequences"]), spread(result), ratios_in_turn(result, alone)] for result in report["results"]]
     return f"### Sequences decoded together\n\n`{report['command']}`\n\n{table(['sequences', 'decode, tok/s of all', 'of one'], rows)}\n"
 
 
 def pages_part(data):
     report = data["pages"]
-    compared = "f16" if "f16" in data["formats"] else data["formats"][0]
-    rows = []
-    for kv in data["formats"]:
-        prefill, decode = (result_of(report, phase, kv_k=kv) for phase in ("prefill", "decode"))
-        base = result_of(report, "decode", kv_k=compared)
-        rows.append([kv, spread(prefill), spread(decode), f"{decode['median_tok_s'] / base['median_tok_s']:.2f}"])
-    text = table(["pages", "prefill 64, tok/s", "decode, tok/s", f"decode, of {compared}"], rows)
-    return f"### Page formats at depth {report['results'][0]['depth']}\n\n`{report['command']}`\n\n{text}\n"
+    base = result_of(report, "decode", kv_k="f16")
+    rows = [[result["kv_k"], spread(result), ratios_in_turn(result, base)] for result in report["results"]]
+    return f"### Page formats at depth {base['depth']}\n\n`{report['command']}`\n\n{table(['pages', 'decode, tok/s', 'of f16'], rows)}\n"
 
 
 def cache_part(data):
@@ -142,7 +157,7 @@ def kernel_name(row):
 
 def kernels_part(data, result):
     fastest = fastest_gmac_s(data["main"])
-    shortest_us = min(us_each(row) for other in data["main"]["results"] for row in other["kernels"])
+    shortest_us = min(us_each(row) for row in result["kernels"])
     rows = []
     for row in result["kernels"]:
         rows.append([kernel_name(row), str(row["dispatches"]), f"{us_each(row):.1f}", f"{100 * row['us'] / result['gpu_us']:.1f} %",
@@ -151,7 +166,8 @@ def kernels_part(data, result):
     outside = 100 * result["outside_us"] / result["timed_wall_us"]
     return (f"#### {result['phase']} of {result['tokens']} tokens\n\nWith timestamps on the run took {result['timed_wall_us'] / 1000:.1f} ms, and its kernels {result['gpu_us'] / 1000:.1f} ms: "
             f"{outside:.1f} % lie outside. Without timestamps {result['wall_us'] / 1000:.1f} ms, of which the calling thread used the processor for "
-            f"{100 * result['host_cpu_us'] / result['wall_us']:.1f} %.\n\n{text}\n")
+            f"{100 * result['host_cpu_us'] / result['wall_us']:.1f} %: a timestamp after every dispatch makes the processor finish it before the next begins, and short "
+            f"dispatches look longer than they are.\n\n{text}\n")
 
 
 def roofline_svg(data):
@@ -208,7 +224,7 @@ def model_part(data, docs, common):
     text += depth_part(data) + sequences_part(data) + pages_part(data) + cache_part(data)
     text += f"### Where the time goes, and what limits each kernel\n\n![roofline of the kernels](performance_{name}_roofline.svg)\n\n"
     text += "Circles are as large as a kernel's share of its phase. A kernel counts as limited by memory or arithmetic if it reaches " \
-            f"{100 * MOST:.0f} % of the copy bandwidth or of the fastest kernel's arithmetic, else by its start if it takes less than twice as long as the shortest of all dispatches.\n\n"
+            f"{100 * MOST:.0f} % of the copy bandwidth or of the fastest kernel's arithmetic, else by its start if it takes less than twice as long as the shortest dispatch of its phase.\n\n"
     shown = [result_of(report, "decode"), *(r for r in report["results"] if r["phase"] == "prefill" and r["tokens"] in common["prompts"])]
     return text + "".join(kernels_part(data, result) for result in shown)
 
@@ -216,10 +232,12 @@ def model_part(data, docs, common):
 def write(models, docs, common, today):
     """Writes the page and returns its path. Each of `models` is one file of tools/perf_report's measurements."""
     page = docs / "performance.md"
-    text = (f"# Performance\n\nMade by `tools/perf_report{' --short' if any(m['short'] for m in models) else ''}` on {today}; do not edit. Every figure is a median after a warm-up, "
-            "with half the distance between the slowest and the fastest run beside it, and stands under the command that made it. Peers ran in the minutes between, "
-            "with the same file and number of threads. Kernels moved the bytes that their shapes say: bytes that caches served twice count twice, so that a share of the copy "
-            "bandwidth can exceed 100 %, also where copies use fewer processors than kernels do.\n\n")
+    short = " --short" if any(m["short"] for m in models) else ""
+    text = (f"# Performance\n\nMade by `tools/perf_report{short}` on {today}; do not edit. Speeds are medians after a warm-up, with half the distance between the slowest and the fastest run "
+            "beside them, or with the range of several. A ratio is the median of the ratios within a round, or within a repeat where cases were measured in turn. Kernels' times are of one "
+            "run, and so are times without the cache. The command that made figures stands above them; peers ran in the minutes between, with the same file and number of threads. Kernels "
+            "moved the bytes that their shapes say: bytes that caches served twice count twice, so that a share of the copy bandwidth can exceed 100 %, also where copies use fewer "
+            "processors than kernels do.\n\n")
     text += "\n".join(model_part(data, docs, common) for data in models)
     tried = docs / "performance_tried.md"
     if tried.is_file():

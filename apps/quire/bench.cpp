@@ -43,6 +43,9 @@ void add_bench(CommandLine& line) {
                       "one list after the other instead of all combinations: -p 1,32,64,128,512, then decode at -d 0,512,2048,8192, then\n"
                       "--sequences 1,2,4,8, with every page format; lists that are given replace these; what does not fit the context is left out");
   const Flag repeats = verb.add("-r,--repetitions", flags->repeats, "repeats after a warm-up; the median counts").range(1, 1000).show_default();
+  const Flag in_turn = verb.add_switch("--in-turn", flags->in_turn,
+                                       "every repeat goes through all cases, so that they can be compared on a machine whose speed changes; the sessions of\n"
+                                       "all cases are kept meanwhile");
   const Flag no_kernels = verb.add_switch("--no-kernels", flags->no_kernels, "leave the tables of kernels out");
   const Flag compare = verb.add("--compare", flags->compare, "print ratios to the --json report of an earlier run; exit code 6 if a case lost too much");
   verb.add("--max-loss", flags->max_loss, "the loss of tok/s that --compare allows, as a fraction").range(0.0, 1.0).show_default().needs(compare);
@@ -50,7 +53,7 @@ void add_bench(CommandLine& line) {
       verb.add_switch("--no-cache", flags->no_cache,
                       "generate -n tokens after a prompt of -p, with the cache and recomputing the whole prefix for each token; exit code 1 if a\n"
                       "token differs whose two best logits are at least 0.05 apart, with q8 pages 0.5");
-  for (const Flag other : {depths, sequences, full, repeats, no_kernels, compare}) no_cache.excludes(other);
+  for (const Flag other : {depths, sequences, full, repeats, in_turn, no_kernels, compare}) no_cache.excludes(other);
   verb.add("--positions", flags->positions, "positions recomputed between one length of -n and the next, evenly spread; 0: every one")
       .range(0u, kMostTokens)
       .show_default()

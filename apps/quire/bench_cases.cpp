@@ -47,7 +47,6 @@ Outcome bench_cases(const BenchFlags& flags, uint32_t context_length, std::vecto
     quire_page_format k{}, v{};
     QUIRE_APP_TRY(page_formats(model, k, v));
     for (BenchCase& one : combinations(flags, model)) {
-      // Decoding needs a token before the first one that is generated.
       if (uint64_t{one.depth} + one.tokens <= context_length)
         cases.push_back(std::move(one));
       else if (flags.full)

@@ -16,6 +16,7 @@ struct BenchFlags {
   std::vector<std::string> formats;                              ///< of pages
   uint32_t repeats = 5;
   bool full = false;
+  bool in_turn = false;        ///< every repeat goes through all cases
   bool no_kernels = false;
   bool no_cache = false;
   uint32_t positions = 16;     ///< --no-cache: recomputed positions between one length and the next; 0: every one

@@ -1,4 +1,5 @@
 // Ratios of a report to an earlier one.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
@@ -8,7 +9,7 @@ namespace quire_app {
 namespace {
 
 constexpr const char* kCaseKeys[] = {"phase", "tokens", "depth", "sequences", "kv_k", "kv_v"};
-constexpr const char* kRunKeys[] = {"model", "device", "driver", "variants", "build"};
+constexpr const char* kRunKeys[] = {"model", "device", "driver", "variants", "persistent_workers", "chunk", "build"};
 
 bool same_case(const Json& a, const Json& b) {
   for (const char* key : kCaseKeys)
@@ -44,12 +45,14 @@ Outcome compare_reports(const std::string& file, Json& report) {
       row["ratio"] = result["median_tok_s"].get<double>() / before["median_tok_s"].get<double>();
       break;
     }
+  const size_t only_earlier = earlier["results"].size() - std::min(rows.size(), earlier["results"].size());
   if (rows.empty()) return failure(kExitRuntime, "'" + file + "' has no case of this run: nothing can be compared");
   for (const char* key : kRunKeys) {
     const Json before = earlier.contains(key) ? earlier[key] : Json("unknown");
     if (report[key] != before) differences.push_back(std::string(key) + " was " + text_of(before) + ", is " + text_of(report[key]));
   }
-  report["compare"] = {{"file", file}, {"date", earlier.contains("date") ? text_of(earlier["date"]) : "an unknown date"}, {"differences", differences}, {"results", rows}};
+  report["compare"] = {{"file", file}, {"date", earlier.contains("date") ? text_of(earlier["date"]) : "an unknown date"}, {"differences", differences},
+                       {"only_earlier", only_earlier}, {"results", rows}};
   return {};
 }
 

@@ -1,6 +1,7 @@
 // Wall times, the calling thread's share and kernel times of every case.
 #include <algorithm>
 #include <ctime>
+#include <functional>
 
 #include "bench_report.hpp"
 #include "terminal.hpp"
@@ -26,26 +27,47 @@ Json describe(const BenchCase& one) {
           {"sequences", one.sequences},     {"kv_k", one.k_format()},    {"kv_v", one.v_format()}};
 }
 
-/// After one run that compiles pipelines and touches memory.
-Outcome wall_times(BenchRig& rig, const BenchCase& one, uint32_t repeats, Json& result) {
-  RunTime time;
-  QUIRE_APP_TRY(rig.prepare(one));
-  QUIRE_APP_TRY(rig.run(time));
-  std::vector<double> wall, host_cpu;
-  for (uint32_t i = 0; i < repeats; ++i) {
-    QUIRE_APP_TRY(rig.run(time));
-    wall.push_back(time.wall_s);
-    host_cpu.push_back(time.host_cpu_s);
+/// One run of each repeat.
+struct Samples {
+  std::vector<double> wall_s, host_cpu_s;
+  Outcome add(BenchSessions& sessions) {
+    RunTime time;
+    QUIRE_APP_TRY(sessions.run(time));
+    wall_s.push_back(time.wall_s);
+    host_cpu_s.push_back(time.host_cpu_s);
+    return {};
   }
-  const double count = static_cast<double>(one.tokens) * one.sequences;
-  const auto [fastest, slowest] = std::minmax_element(wall.begin(), wall.end());
-  result["median_tok_s"] = count / median(wall);
+};
+
+Json summary(const BenchCase& one, const Samples& samples) {
+  Json result = describe(one);
+  const double count = static_cast<double>(one.tokens) * one.sequences, middle = median(samples.wall_s);
+  const auto [fastest, slowest] = std::minmax_element(samples.wall_s.begin(), samples.wall_s.end());
+  result["median_tok_s"] = count / middle;
   result["slowest_tok_s"] = count / *slowest;
   result["fastest_tok_s"] = count / *fastest;
-  result["spread"] = (*slowest - *fastest) / median(wall);
-  result["wall_us"] = 1e6 * median(wall);
-  result["host_cpu_us"] = 1e6 * median(host_cpu);
-  result["samples_s"] = wall;
+  result["spread"] = (*slowest - *fastest) / middle;
+  result["wall_us"] = 1e6 * middle;
+  result["host_cpu_us"] = 1e6 * median(samples.host_cpu_s);
+  result["samples_s"] = samples.wall_s;
+  return result;
+}
+
+/// The repeats of each case follow one run that compiles pipelines and touches memory; with --in-turn, a repeat of every case comes before the next of any.
+Outcome wall_times(const BenchFlags& flags, const BenchRig& rig, const std::vector<BenchCase>& cases, Json& results, const std::function<void()>& done) {
+  std::vector<Samples> samples(cases.size());
+  std::vector<BenchSessions> sessions(flags.in_turn ? cases.size() : 1);
+  const auto sessions_of = [&](size_t i) -> BenchSessions& { return sessions[flags.in_turn ? i : 0]; };
+  for (size_t i = 0; i < cases.size(); ++i) {
+    RunTime warm_up;
+    QUIRE_APP_TRY(sessions_of(i).prepare(rig, cases[i]));
+    QUIRE_APP_TRY(sessions_of(i).run(warm_up));
+    for (uint32_t repeat = 0; repeat < flags.repeats && !flags.in_turn; ++repeat) QUIRE_APP_TRY(samples[i].add(sessions_of(i)));
+    done();
+  }
+  for (uint32_t repeat = 0; repeat < flags.repeats && flags.in_turn; ++repeat)
+    for (size_t i = 0; i < cases.size(); ++i) QUIRE_APP_TRY(samples[i].add(sessions_of(i)));
+  for (size_t i = 0; i < cases.size(); ++i) results.push_back(summary(cases[i], samples[i]));
   return {};
 }
 
@@ -62,15 +84,15 @@ void add_kernel_row(void* user, const quire_kernel_time* row) {
                                        {"gmac_s", per_ns(row->multiply_adds)}});
 }
 
-Outcome kernel_times(BenchRig& rig, const BenchCase& one, double copy_gb_s, Json& result) {
+Outcome kernel_times(const BenchRig& rig, BenchSessions& sessions, const BenchCase& one, double copy_gb_s, Json& result) {
   RunTime time;
   Json rows = Json::array();
-  QUIRE_APP_TRY(rig.prepare(one));
-  QUIRE_APP_TRY(rig.run(time));
-  QUIRE_APP_TRY(rig.go_to_depth(one.depth));
+  QUIRE_APP_TRY(sessions.prepare(rig, one));
+  QUIRE_APP_TRY(sessions.run(time));
+  QUIRE_APP_TRY(sessions.go_to_depth(one.depth));
   quire_status status = quire_engine_take_kernel_times(rig.engine().get(), add_kernel_row, &rows);
   if (status == QUIRE_OK) {
-    QUIRE_APP_TRY(rig.run(time));
+    QUIRE_APP_TRY(sessions.run(time));
     rows = Json::array();
     status = quire_engine_take_kernel_times(rig.engine().get(), add_kernel_row, &rows);
   }
@@ -123,6 +145,7 @@ Outcome measure_cases(const BenchFlags& flags, Json& report) {
   ProgressBar bar("measuring");
   const uint64_t parts = flags.no_kernels ? 1 : 2;
   uint64_t done = 0;
+  const auto step = [&] { bar.update(++done, parts * cases.size()); };
   {
     BenchRig rig;
     QUIRE_APP_TRY(rig.open(flags.model, KernelTimes::off));
@@ -130,12 +153,9 @@ Outcome measure_cases(const BenchFlags& flags, Json& report) {
     report = describe_run(rig, flags.model);
     report["repeats"] = flags.repeats;
     report["left_out"] = left_out;
+    report["in_turn"] = flags.in_turn;
     report["results"] = Json::array();
-    for (const BenchCase& one : cases) {
-      Json& result = report["results"].emplace_back(describe(one));
-      QUIRE_APP_TRY(wall_times(rig, one, flags.repeats, result));
-      bar.update(++done, parts * cases.size());
-    }
+    QUIRE_APP_TRY(wall_times(flags, rig, cases, report["results"], step));
   }
   // Kernels are measured apart, because timestamps cost time of their own.
   if (!flags.no_kernels) {
@@ -145,9 +165,12 @@ Outcome measure_cases(const BenchFlags& flags, Json& report) {
     if (const quire_status status = quire_engine_measure_copy(rig.engine().get(), 0, &copy_bytes_s); status != QUIRE_OK)
       return failure(status, Doing::device, quire_engine_last_error(rig.engine().get()));
     report["copy_gb_s"] = copy_bytes_s / 1e9;
+    // Where an earlier start had no time to tune everything, this one may have chosen more.
+    if (report["variants"] != rig.info().variants) report["kernel_variants"] = rig.info().variants;
+    BenchSessions sessions;
     for (size_t i = 0; i < cases.size(); ++i) {
-      QUIRE_APP_TRY(kernel_times(rig, cases[i], copy_bytes_s / 1e9, report["results"][i]));
-      bar.update(++done, parts * cases.size());
+      QUIRE_APP_TRY(kernel_times(rig, sessions, cases[i], copy_bytes_s / 1e9, report["results"][i]));
+      step();
     }
   }
   add_simple_keys(report);

@@ -10,7 +10,8 @@ namespace quire_app {
 /// What the figures of a run depend on: program, model, device, driver, variants, date.
 Json describe_run(const BenchRig& rig, const ModelFlags& flags);
 
-/// Measures every case: wall times first, then, unless --no-kernels, each kernel. See README.md for the keys.
+/// Measures every case: wall times first, then, unless --no-kernels, each kernel. Adds "results": per case its sizes, tok/s (median, slowest, fastest), seconds
+/// of each repeat, microseconds of the median run (wall_us) and of the calling thread's processor time in it (host_cpu_us), and "kernels".
 Outcome measure_cases(const BenchFlags& flags, Json& report);
 std::string readable(const Json& report);
 

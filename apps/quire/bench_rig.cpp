@@ -25,32 +25,32 @@ std::vector<uint32_t> BenchRig::prompt(uint32_t sequence, uint32_t count) const 
   return ids;
 }
 
-Outcome BenchRig::prepare(const BenchCase& one) {
+Outcome BenchSessions::prepare(const BenchRig& rig, const BenchCase& one) {
   if (sessions_.empty() || !one.same_sessions(case_)) {
     handles_.clear();
     sessions_.clear();
     prompts_.assign(one.sequences, {});
     for (uint32_t s = 0; s < one.sequences; ++s) {
-      QUIRE_APP_TRY(open_session(one.model, model_, sessions_.emplace_back()));
+      QUIRE_APP_TRY(open_session(one.model, rig.model(), sessions_.emplace_back()));
       handles_.push_back(sessions_.back().get());
     }
   }
   case_ = one;
-  for (uint32_t s = 0; s < one.sequences; ++s) prompts_[s] = prompt(s, std::max(one.depth, 1u) + one.tokens);
+  for (uint32_t s = 0; s < one.sequences; ++s) prompts_[s] = rig.prompt(s, std::max(one.depth, 1u) + one.tokens);
   return {};
 }
 
-Outcome BenchRig::check(size_t sequence, quire_status status) const {
+Outcome BenchSessions::check(size_t sequence, quire_status status) const {
   return status == QUIRE_OK ? Outcome{} : failure(status, Doing::generation, quire_session_last_error(handles_[sequence]));
 }
 
-Outcome BenchRig::run_all() { return check(0, quire_sessions_run(handles_.data(), handles_.size(), keep_going_unless_interrupted, nullptr)); }
+Outcome BenchSessions::run_all() { return check(0, quire_sessions_run(handles_.data(), handles_.size(), keep_going_unless_interrupted, nullptr)); }
 
-Outcome BenchRig::append(size_t sequence, const uint32_t* tokens, size_t count, quire_phase phase) const {
+Outcome BenchSessions::append(size_t sequence, const uint32_t* tokens, size_t count, quire_phase phase) const {
   return check(sequence, quire_session_append(handles_[sequence], tokens, count, phase));
 }
 
-Outcome BenchRig::go_to_depth(uint32_t depth) {
+Outcome BenchSessions::go_to_depth(uint32_t depth) {
   for (size_t s = 0; s < handles_.size(); ++s) {
     quire_session_counts counts = quire_cpp::sized<quire_session_counts>();
     QUIRE_APP_TRY(check(s, quire_session_get_counts(handles_[s], &counts)));
@@ -62,7 +62,7 @@ Outcome BenchRig::go_to_depth(uint32_t depth) {
   return run_all();
 }
 
-Outcome BenchRig::prefill() {
+Outcome BenchSessions::prefill() {
   for (size_t s = 0; s < handles_.size(); ++s) QUIRE_APP_TRY(append(s, prompts_[s].data() + case_.depth, case_.tokens, QUIRE_PHASE_PROMPT));
   QUIRE_APP_TRY(run_all());
   uint32_t token = 0;
@@ -70,7 +70,7 @@ Outcome BenchRig::prefill() {
   return {};
 }
 
-Outcome BenchRig::decode() {
+Outcome BenchSessions::decode() {
   std::vector<uint32_t> tokens(handles_.size());
   for (size_t s = 0; s < handles_.size(); ++s) tokens[s] = prompts_[s][0];
   for (uint32_t i = 0; i < case_.tokens; ++i) {
@@ -81,7 +81,7 @@ Outcome BenchRig::decode() {
   return {};
 }
 
-Outcome BenchRig::run(RunTime& time) {
+Outcome BenchSessions::run(RunTime& time) {
   QUIRE_APP_TRY(go_to_depth(case_.depth));
   const double cpu_before_s = thread_cpu_s();
   const Clock::time_point start = Clock::now();

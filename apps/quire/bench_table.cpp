@@ -33,6 +33,7 @@ void add_head(std::string& text, const Json& report) {
   add_line(text, "%s, %s, quire %s (%s)", word(report, "model").c_str(), word(report, "date").c_str(), word(report, "quire").c_str(), word(report, "build").c_str());
   add_line(text, "%s, %s", word(report, "device").c_str(), word(report, "driver").c_str());
   add_line(text, "variants %s", word(report, "variants").c_str());
+  if (report.contains("kernel_variants")) add_line(text, "kernels' times are of other variants, tuned between: %s", word(report, "kernel_variants").c_str());
   if (const auto workers = report["persistent_workers"].get<uint32_t>(); workers > 0) add_line(text, "persistent steps by %u workgroups", workers);
 }
 
@@ -58,8 +59,8 @@ std::string readable(const Json& report) {
   add_head(text, report);
   if (report.contains("copy_gb_s"))
     add_line(text, "copies between device buffers: %.2f GB/s, bytes read and bytes written together", number(report, "copy_gb_s"));
-  add_line(text, "median of %u runs after a warm-up; spread: slowest less fastest run, of the median; outside: wall time less kernel times, with timestamps on",
-           report["repeats"].get<uint32_t>());
+  add_line(text, "median of %u runs after a warm-up%s; spread: slowest less fastest run, of the median; outside: wall time less kernel times, with timestamps on",
+           report["repeats"].get<uint32_t>(), report["in_turn"].get<bool>() ? ", of all cases in turn" : "");
   add_line(text, "\n%-8s %7s %7s %5s %-8s %10s %7s %10s %10s %9s %10s", "phase", "tokens", "depth", "seqs", "kv", "tok/s", "spread", "wall ms", "kernels", "outside",
            "own CPU");
   for (const Json& result : report["results"]) {
@@ -84,6 +85,8 @@ std::string readable_compare(const Json& report) {
   const Json& compare = report["compare"];
   add_line(text, "compared with %s of %s", word(compare, "file").c_str(), word(compare, "date").c_str());
   for (const Json& difference : compare["differences"]) add_line(text, "  %s", difference.get<std::string>().c_str());
+  if (const auto count = compare["only_earlier"].get<uint64_t>(); count > 0)
+    add_line(text, "  %llu of its cases were not measured now", static_cast<unsigned long long>(count));
   add_line(text, "%-8s %7s %7s %5s %-8s %10s %10s %7s", "phase", "tokens", "depth", "seqs", "kv", "earlier", "now", "ratio");
   for (const Json& row : compare["results"])
     add_line(text, "%-8s %7u %7u %5u %-8s %10.2f %10.2f %7.3f", word(row, "phase").c_str(), row["tokens"].get<uint32_t>(), row["depth"].get<uint32_t>(),

@@ -41,6 +41,7 @@ struct Limits {
   MatrixShape cooperative_shape;                             ///< the largest that a subgroup multiplies; zeros: none, or no kernel for it was built
   bool memory_budget = false;
   bool host_visible_device_memory = false;                   ///< device buffers can be mapped
+  bool on_processor = false;                                 ///< the driver computes on the host's processor
   uint64_t submission_macs = UINT64_MAX;                     ///< multiply-accumulates that fit the submission bound, as estimated before any was measured
   WeightLayout weight_layout = WeightLayout::lane_tiles;
 };

@@ -1,5 +1,7 @@
 #include "engine/forward/kernel_recording.hpp"
 
+#include "engine/forward/weight_layout.hpp"
+
 namespace quire {
 namespace {
 
@@ -26,8 +28,8 @@ Result<BufferSlice> activation_slice(const Activation& activation, const char* w
     return make_error(Code::invalid_argument, "%s starts at byte %llu, no multiple of %llu", what, number(activation.slice.offset_bytes),
                       number(kActivationAlignment));
   const uint64_t bytes = Activation::bytes(activation.width, activation.column_count);
-  if (bytes / 4 > UINT32_MAX)
-    return make_error(Code::invalid_argument, "%s has %llu elements, more than 32 bits count", what, number(bytes / 4));
+  if (bytes > kMostAddressedBytes)
+    return make_error(Code::invalid_argument, "%s has %llu bytes, more than kernels address from its start", what, number(bytes));
   return first_bytes(activation.slice, bytes, what);
 }
 

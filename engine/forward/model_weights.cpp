@@ -83,7 +83,7 @@ class WeightPlanner {
     std::vector<WeightPlan::Piece> pieces;
     for (WeightPlan::Piece& whole : matrix.pieces) {
       const uint64_t tile_bytes = packed_bytes(limits_.weight_layout, variants_.tile_rows, whole.type, variants_.tile_rows, whole.width);
-      const uint64_t most_tiles = limits_.max_buffer_bytes / tile_bytes;
+      const uint64_t most_tiles = std::min(limits_.max_buffer_bytes, kMostAddressedBytes) / tile_bytes;
       if (most_tiles == 0)
         return make_error(Code::unsupported, "%u rows of %llu bytes do not fit the device's largest buffer of %llu bytes", variants_.tile_rows,
                           static_cast<unsigned long long>(tile_bytes / variants_.tile_rows), static_cast<unsigned long long>(limits_.max_buffer_bytes));

@@ -48,7 +48,9 @@ VariantSet gpu_variants(const Limits& limits) {
 
 }  // namespace
 
-bool computes_on_cpu(const Limits& limits) { return limits.host_visible_device_memory && limits.subgroup_size >= 4 && limits.subgroup_size <= 16; }
+bool computes_on_cpu(const Limits& limits) {
+  return limits.on_processor && limits.host_visible_device_memory && limits.subgroup_size >= 4 && limits.subgroup_size <= 16;
+}
 
 VariantSet choose_variants(const Limits& limits) {
   VariantSet v = computes_on_cpu(limits) ? cpu_variants(limits) : gpu_variants(limits);

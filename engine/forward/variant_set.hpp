@@ -43,7 +43,7 @@ struct VariantSet {
   std::string describe() const;
 };
 
-/// Whether the device's lanes are the SIMD lanes of a processor: narrow subgroups, and memory that the host sees.
+/// Whether the device's lanes are the SIMD lanes of a processor, and its memory the processor's. Integrated GPUs may have subgroups as narrow.
 bool computes_on_cpu(const Limits& limits);
 
 /// A pure function of the limits: never of a name, never of a timing.

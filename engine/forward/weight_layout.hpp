@@ -11,6 +11,9 @@
 
 namespace quire {
 
+/// Kernels count bytes from the start of a matrix, or of activations, in 32 bits.
+constexpr uint64_t kMostAddressedBytes = UINT32_MAX;
+
 /// Bytes of one row of `width` elements in the file. Requires: width is a multiple of the type's file_block_elements.
 uint64_t file_row_bytes(WeightType type, uint64_t width);
 

@@ -92,9 +92,19 @@ def the_full_set_leaves_out_what_the_context_cannot_hold():
 
 
 @case
+def cases_in_turn_are_the_same_cases():
+    arguments = ("-p", "4,8", "-n", 3, "-d", "0,40", "--sequences", "1,2", "--kv", "f16,q8", "-r", 2, "--no-kernels", "--device", "reference")
+    apart, in_turn = bench(*arguments), bench(*arguments, "--in-turn")
+    keys = lambda report: [[r[key] for key in ("phase", "tokens", "depth", "sequences", "kv_k")] for r in report["results"]]
+    assert keys(apart) == keys(in_turn) and len(keys(apart)) == 24 and (apart["in_turn"], in_turn["in_turn"]) == (False, True)
+    assert all(len(r["samples_s"]) == 2 and min(r["samples_s"]) > 0 for r in in_turn["results"])
+    assert "of all cases in turn" in quire("bench", MODEL, *SHORT, "--no-kernels", "--device", "reference", "--in-turn")[0].decode()
+
+
+@case
 def wrong_use_is_refused():
     for arguments in (("-p", 0, "-n", 0), ("-p", "8,x"), ("-p", -1), ("--sequences", 0), ("--kv", "f16,q9"), ("-p", 600), ("-n", 4, "-d", 510),
-                      ("--max-loss", 0.1), ("--max-loss", 2, "--compare", "x"), ("--plot", "x.svg"), ("--positions", 3), ("--no-cache", "-d", 5), ("--no-cache", "--full"),
+                      ("--max-loss", 0.1), ("--max-loss", 2, "--compare", "x"), ("--plot", "x.svg"), ("--positions", 3), ("--no-cache", "-d", 5), ("--no-cache", "--full"), ("--no-cache", "--in-turn"),
                       ("--no-cache", "-p", "4,8"), ("--no-cache", "-n", "0,8"), ("--no-cache", "-n", 600), ("--no-cache", "--compare", "x"), ("-r", 0)):
         out, err = quire("bench", MODEL, "--device", "reference", "--no-kernels" if "--no-cache" not in arguments else "--validation", *arguments, code=2)
         assert out == b"" and err, arguments
@@ -133,7 +143,11 @@ def comparing_fails_beyond_the_loss_allowed():
     assert "1 of 2 cases lost more than 10.0 %; most: decode of 4 tokens" in quire("bench", MODEL, *arguments, code=6)[1]
     earlier(1, results=results[:1], driver="another")
     only = bench(*arguments)["compare"]
-    assert [row["phase"] for row in only["results"]] == ["prefill"] and only["differences"] == [f"driver was another, is {report['driver']}"]
+    assert [row["phase"] for row in only["results"]] == ["prefill"] and only["differences"] == [f"driver was another, is {report['driver']}"] and only["only_earlier"] == 0
+    earlier(1, results=[*report["results"], {**report["results"][0], "tokens": 9}], persistent_workers=3)
+    fewer = bench(*arguments, "--max-loss", 1)["compare"]
+    assert fewer["differences"] == ["persistent_workers was 3, is 0"] and fewer["only_earlier"] == 1
+    assert "1 of its cases were not measured now" in quire("bench", MODEL, *arguments, "--max-loss", 1)[0].decode()
     earlier(1, results=[])
     quire("bench", MODEL, *arguments, code=1)
     file.write_text('{"results": [{"phase": "prefill"}]}')

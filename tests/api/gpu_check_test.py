@@ -66,6 +66,30 @@ def what_fails_is_named_and_decides_the_exit_code():
         assert not json.loads((folder / "gpu_check.json").read_text())["rows"][0]["passed"]
 
 
+def bench_stand_in(folder, device_type, copy_share, kernel):
+    """Takes the program's place: a device of this type, and a report with one kernel a phase."""
+    row = {"dispatches": 1, "us": 10.0, "gb_s": 100.0, "gmac_s": 500.0, "copy_share": copy_share, "multiply_adds": 5}
+    rows = lambda name: [{**row, "kernel": name, "weight": weight} for weight in ("q4_1", "q4_k", "q8_0")]
+    results = [{"phase": "prefill", "tokens": 512, "kernels": rows("matmul_cooperative")}, {"phase": "decode", "tokens": 16, "kernels": rows(kernel)}]
+    report, devices = {"device": "made up", "results": results}, [{"name": "made up", "type": device_type}]
+    script = folder / "bin" / "quire"
+    script.write_text(f"#!/bin/sh\ncase $1 in devices) echo '{json.dumps(devices)}';; --version) ;; *) echo '{json.dumps(report)}';; esac\n")
+
+
+@case
+def kernels_that_only_read_memory_are_judged_on_a_gpu():
+    folder = moved_bundle()
+    program = (folder / "bin" / "quire").read_bytes()
+    (folder / "make_model").write_text("import sys; open(sys.argv[1], 'w')")
+    for device_type, copy_share, flags, kernel, code in (("discrete", 0.61, (), "matmul_few", 0), ("discrete", 0.59, (), "matmul_few", 1), ("cpu", 0.1, (), "matmul_few", 0),
+                                                        ("discrete", 0.1, ("--short",), "matmul_few", 0), ("discrete", 0.9, (), "copy", 1)):
+        bench_stand_in(folder, device_type, copy_share, kernel)
+        out, _ = call(folder / "gpu_check", "run", "--only", "shapes", "--peak-tflops", 10, *flags, code=code)
+        assert "matmul_cooperative q8_0" in out and "1.000 TFLOP/s, 10.0 % of peak" in out, out
+        assert ("no product was measured" in out) == (kernel == "copy"), out
+    (folder / "bin" / "quire").write_bytes(program)
+
+
 @case
 def wrong_use_is_refused():
     assert "this is not a bundle" in call(TOOL, "run", code=1)[1]

@@ -35,6 +35,15 @@ def report(*arguments, code=0):
     return done.stderr
 
 
+def assert_ratios_in_turn(page, data):
+    """Eight sequences beside one, and q8 beside f16 pages: medians and ranges of the repeats' own ratios."""
+    for part, first, second in (("sequences", {"sequences": 8}, {"sequences": 1}), ("pages", {"kv_k": "q8"}, {"kv_k": "f16"})):
+        mine, other = (next(r for r in data[part]["results"] if wanted.items() <= r.items()) for wanted in (first, second))
+        ratios = sorted(mine["sequences"] / a / (other["sequences"] / b) for a, b in zip(mine["samples_s"], other["samples_s"]))
+        assert data[part]["in_turn"] and len(ratios) == 5
+        assert re.search(rf"^\| {next(iter(first.values()))} \| .* \| {ratios[2]:.2f} \({ratios[0]:.2f} to {ratios[4]:.2f}\) \|$", page, re.MULTILINE), (part, ratios, page)
+
+
 @case
 def the_page_has_every_table_and_ratio():
     # A context that the longest depth does not fit.
@@ -49,12 +58,15 @@ def the_page_has_every_table_and_ratio():
     expected = [rates[1], rates[0], rates[2], rates[1] / 0.25, rates[0] / 0.25, rates[2] / 0.25]
     assert len(rates) == 3 and len(shown) == 1 and all(abs(a / b - 1) < 0.01 for a, b in zip(shown[0], expected)), page
     assert re.search(r"^\| prefill 512 \| .* \| 0\.5 \| ", page, re.MULTILINE) and "llama.cpp, CPU" not in page
-    depths = re.findall(r"^\| (\d+) \| [\d.]+ \(±\d+ %\) \| [\d.]+ \| ([\d.-]*) \| [\d.]+ \| (\d+) % \| (\d+) % \|$", page, re.MULTILINE)
+    assert_ratios_in_turn(page, data)
+    depths = re.findall(r"^\| (\d+) \| [\d.]+ \(±\d+ %\) \| [\d.]+ \| ([\d.]+) \| [\d.]+ \| (\d+) % \| (\d+) % \|$", page, re.MULTILINE)
+    offset, slope = map(float, re.search(r"squares: ([\d.]+) ms a token and ([\d.-]+) µs", page).groups())
+    assert all(abs(float(line) - offset - slope * int(depth) / 1000) < 0.1 for depth, line, *_ in depths), depths
     assert [depth for depth, *_ in depths] == ["0", "700", "2000"], page
     attention = next(row for row in data["depths"]["results"][2]["kernels"] if row["kernel"] == "attend_decode")
     assert abs(int(depths[2][2]) - 100 * attention["gmac_s"] / data["f16_gmac_s"]) <= 0.51 and data["f16_gmac_s"] > 0
     for wanted in ("### Speed", "### Sequences decoded together", "### Page formats", "### With and without the cache", "limited by", "matmul_few", data["main"]["driver"],
-                   data["main"]["variants"], data["machine"]["processor"], "`quire bench tiny.gguf -p 64,512 -n 32 -d 0 -r 3`"):
+                   data["main"]["variants"], data["machine"]["processor"], "`quire bench tiny.gguf -p 1,32,64,128,512 -n 32 -d 0 -r 3`"):
         assert wanted in page, wanted
     for image in re.findall(r"\]\((\S+\.svg)\)", page):
         xml.etree.ElementTree.parse(DOCS / image)
@@ -77,7 +89,7 @@ exec {PROGRAM} "$@"
     lines = calls.read_text().splitlines()
     assert sum("-n 32" in line and "--persistent" in line for line in lines) == 1
     assert sum("--sequences" in line and "--no-persistent" in line for line in lines) == 1
-    assert re.search(r"^\| decode 32, `--persistent` \| [\d.]+ ", (DOCS / "performance.md").read_text(), re.MULTILINE)
+    assert re.search(r"^\| decode 32, `--persistent` \| [\d.]+ \(±\d+ %\) \|$", (DOCS / "performance.md").read_text(), re.MULTILINE)
 
 
 @case

@@ -28,7 +28,9 @@ def evaluate(model, row, *arguments):
     command = [PROGRAM, "eval", str(model), "--text", str(text), "--tokens", str(row["tokens"]), "--context", str(row["context"]), "--json", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr}"
-    assert "--validation" not in arguments or done.stderr == "", done.stderr
+    # The first program on a machine also says that it measures the driver's vector widths.
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith("quire: measuring vector widths")]
+    assert "--validation" not in arguments or not complaints, done.stderr
     return json.loads(done.stdout)
 
 

@@ -169,7 +169,7 @@ TEST_CASE("windows: Gemma's truncations below its window give the same bits") {
 TEST_CASE("windows: splits of attention grow with the text only where all of it is seen") {
   for (const bool cpu : {false, true}) {
     Limits limits;
-    limits.host_visible_device_memory = cpu;
+    limits.host_visible_device_memory = limits.on_processor = cpu;
     limits.subgroup_size = 8;
     const VariantSet variants = choose_variants(limits);
     for (const uint32_t window : {1U, 70U, 128U, 512U, 1024U}) {

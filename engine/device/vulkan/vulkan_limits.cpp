@@ -238,6 +238,7 @@ Result<PhysicalDevice> describe_physical_device(const InstanceFunctions& functio
   functions.GetPhysicalDeviceMemoryProperties(handle, &device.memory);
   info.limits.max_device_bytes = device_heap_bytes(device.memory);
   if (info.limits.max_device_bytes != 0) info.limits.max_buffer_bytes = std::min(info.limits.max_buffer_bytes, info.limits.max_device_bytes);
+  info.limits.on_processor = info.type == DeviceType::cpu;
   info.limits.host_visible_device_memory = has_host_visible_device_memory(info.type, device.memory);
   apply_features(device.features, info.limits);
 

@@ -141,3 +141,16 @@ TEST_CASE("kernels: sample takes a SamplingRow and room for a SampleResult a row
   CHECK(r.encoder.commands().empty());
   CHECK(sample(r.activation(10, 3), 3 * sizeof(SamplingRow), 3 * sizeof(SampleResult)) == Code::ok);
 }
+
+TEST_CASE("kernels: activations of more bytes than 32 bits count are refused") {
+  NullRecording r;
+  BufferSlice most = r.buffer.slice();
+  most.size_bytes = uint64_t{5} << 30;
+  constexpr uint32_t kWidth = 1U << 20;
+  const WeightMatrix weights{16, kWidth, {{WeightType::q4_1, r.buffer.slice(), 0, 16}}};
+  for (const uint32_t columns : {1023U, 1024U}) {
+    const Status status = record_matmul(r.recorder, weights, {most, kWidth, columns, 1}, {most, 16, columns, 1});
+    REQUIRE_FALSE(status.ok());
+    CHECK((status.error().message.find("more than kernels address") != std::string::npos) == (columns == 1024));
+  }
+}

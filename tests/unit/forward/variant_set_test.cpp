@@ -10,7 +10,7 @@ TEST_CASE("variant_set: every workgroup fits Vulkan's minimum limits, whatever t
     for (const uint32_t subgroup : {1u, 4u, 8u, 16u, 32u, 64u, 128u}) {
       CAPTURE(subgroup);
       Limits limits;
-      limits.host_visible_device_memory = host_visible;
+      limits.host_visible_device_memory = limits.on_processor = host_visible;
       limits.subgroup_size = subgroup;
       const VariantSet v = choose_variants(limits);
       CAPTURE(v.describe());
@@ -30,12 +30,22 @@ TEST_CASE("variant_set: every workgroup fits Vulkan's minimum limits, whatever t
 
 TEST_CASE("variant_set: on a processor a weight tile is as high as a subgroup is wide") {
   Limits limits;
-  limits.host_visible_device_memory = true;
+  limits.host_visible_device_memory = limits.on_processor = true;
   for (const uint32_t subgroup : {4u, 8u, 16u}) {
     limits.subgroup_size = subgroup;
     CHECK(choose_variants(limits).lanes == subgroup);
     CHECK(choose_variants(limits).few_k_parts == 1);
   }
+}
+
+TEST_CASE("variant_set: an integrated GPU with narrow subgroups is no processor") {
+  Limits limits;
+  limits.host_visible_device_memory = true;
+  limits.subgroup_size = 16;
+  const VariantSet integrated = choose_variants(limits);
+  limits.host_visible_device_memory = false;
+  CHECK(integrated.describe() == choose_variants(limits).describe());
+  CHECK(integrated.few_k_parts > 1);
 }
 
 TEST_CASE("variant_set: a GPU with cooperative matrices multiplies with them if a workgroup has the room, a processor never") {
@@ -48,7 +58,7 @@ TEST_CASE("variant_set: a GPU with cooperative matrices multiplies with them if 
   CHECK(v.cooperative_subgroup == 32);
   CHECK(v.describe().find("cooperative matrices of 16 x 16 x 16") != std::string::npos);
   for (const auto change : {+[](Limits& l) { l.max_shared_bytes = 16384; }, +[](Limits& l) { l.subgroup_size = 64; }, +[](Limits& l) { l.cooperative_shape = {}; },
-                            +[](Limits& l) { l.host_visible_device_memory = true, l.subgroup_size = 8; }}) {
+                            +[](Limits& l) { l.host_visible_device_memory = l.on_processor = true, l.subgroup_size = 8; }}) {
     Limits changed = limits;
     change(changed);
     CHECK(choose_variants(changed).cooperative_shape.rows == 0);

@@ -72,7 +72,7 @@ TEST_CASE("variant_tuning: candidates begin with the default, differ, and fit Vu
   for (const bool host_visible : {false, true})
     for (const uint32_t subgroup : {1U, 4U, 8U, 16U, 32U, 64U, 128U}) {
       Limits limits;
-      limits.host_visible_device_memory = host_visible;
+      limits.host_visible_device_memory = limits.on_processor = host_visible;
       limits.subgroup_size = subgroup;
       const VariantSet defaults = choose_variants(limits);
       for (const TunedField& field : tuned_fields()) {
