@@ -83,8 +83,8 @@ def speed_part(data, common):
     rows += [[f"{result['phase']} {result['tokens']}", spread(result)] + [""] * (len(head) - 2) for result in others]
     text = f"Medians of {len(rounds)} rounds of the program and its peers in turn, and the range of the rounds.\n\n" if len(rounds) > 1 else ""
     if peers:
-        text += (f"Peers: `llama-bench -p {short} -n {common['generated']} -r {data['peer_repeats']}` after its own warm-up, in each round; `-p {long} -n 0 -r 1 --no-warmup` once, since it "
-                 "takes minutes.\n\n")
+        each_round, once = data["peer_flags"]
+        text += f"Peers: `llama-bench {each_round}` after its own warm-up, in each round; `{once}` once, since it takes minutes.\n\n"
     return text + table(head, rows)
 
 

@@ -30,10 +30,9 @@ struct TunedVariants {
   bool finished = true;  ///< false: time ran out, so that some fields have their defaults unmeasured
 };
 
-/// Times the candidates of each field in turn with made-up weights, about three seconds at most: no measurement begins after 2.2 s, and what is left is for the
-/// kernels that one may have to compile. A field that the time does not reach keeps its default, and so
-/// does one whose best candidate gains less than noise. Kernels that were measured stay compiled, so that another try gets further. Takes up to
-/// 64 MiB of device memory meanwhile.
+/// Times the candidates of each field in turn with made-up weights, about three seconds at most: no measurement begins after 2.2 s, and what is left is for
+/// the kernels that one may have to compile. A field that the time does not reach keeps its default, and so does one whose best candidate gains less than
+/// noise. Kernels that were measured stay compiled, so that another try gets further. Takes up to 64 MiB of device memory meanwhile.
 /// On error: cancelled, device_lost, timeout, out_of_*_memory.
 Result<TunedVariants> tune_variants(Device& device, const VariantSet& defaults, const TuningProgress& progress);
 
