@@ -28,7 +28,8 @@ def a_report_says_what_was_measured_on_what():
     for key in ("quire", "build", "date", "model", "device", "driver", "variants"):
         assert isinstance(report[key], str) and report[key], key
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", report["date"])
-    assert report["variants"] in quire("devices")[0].decode()
+    # Where time ran out while kernels were compiled, the engine that times kernels tunes again: the newest choice is what is kept.
+    assert report.get("kernel_variants", report["variants"]) in quire("devices")[0].decode()
     in_int8 = bench("-p", 8, "-n", 0, "-r", 1, "--no-kernels", "--device", "reference", "--arithmetic", "int8")
     assert in_int8["variants"].endswith("; many in 8-bit integers")
     prefill, decode = report["results"]
