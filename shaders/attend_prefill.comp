@@ -6,18 +6,19 @@
 // In     args.q f32 activation [q_heads * k_dim][column_count]; args.columns; args.sequences; K and V through the sequence's pages.
 // Out    args.dst f32 activation [q_heads * v_dim][column_count]; padding columns get zeros. Between blocks it holds the running sums.
 // Grid   x: column tiles, y: query heads. A workgroup owns a tile's queries, which share each K and V row; an invocation owns every workgroup-th of them.
-// Spec   workgroup divides COLUMN_TILE. PAGE_LANES > 1: a subgroup is exactly the workgroup's LANES = PAGE_LANES invocations, each loads two elements of
-//        a row and hands them round; 2 * LANES divides k_dim and v_dim, LANES divides PAGE_GROUP / 2. The sums are the same.
-// Sums   f32, a score's in the order of its elements, a block's values in the order of slots; blocks lie by their place in the page, so that no chunk moves
-//        a boundary, and a block that a query does not see leaves its sums as they are. Slots that no query of the tile sees are never read, nor pages
-//        that hold none.
+// Spec   workgroup divides COLUMN_TILE. PAGE_LANES > 1: a subgroup is exactly the workgroup's LANES = PAGE_LANES invocations, up to eight of them load two
+//        elements of a row each and hand them round; twice as many divide k_dim and v_dim. The sums are the same.
+// Sums   f32, a score's in the order of its elements, weights and values in the order of slots; the maximum is that of blocks of slots, which lie by their
+//        place in the page, so that no chunk moves a boundary, and a block that a query does not see leaves its sums as they are. Slots that no query of the tile sees are never read, nor
+//        pages that hold none.
 // Bytes  K and V of the visible slots once a workgroup and query head (V from the cache, once every VALUES elements); dst once a block.
 #include "shaders/common.glsl"
 layout(constant_id = 1) const uint COLUMN_TILE = 16;
 layout(constant_id = 2) const uint LANES = 16;
 #ifdef SUBGROUP_BROADCAST
 layout(constant_id = 3) const uint PAGE_LANES = 1;
-const uint CHUNK = PAGE_LANES > 1u ? 2u * LANES : 8u;  // elements of a row that are loaded at once
+const uint ROW_LANES = LANES < 8u ? LANES : 8u;  // that load together
+const uint CHUNK = PAGE_LANES > 1u ? 2u * ROW_LANES : 8u;  // elements of a row that are loaded at once
 #else
 const uint PAGE_LANES = 1u;
 const uint CHUNK = 8u;
@@ -28,12 +29,12 @@ layout(push_constant) uniform Push { AttendPrefillArgs args; };
 
 const uint QUERIES = COLUMN_TILE / gl_WorkGroupSize.x;
 const uint BLOCK_SLOTS = 64u;
-const uint KEYS = 8u;  // scored at once; divides BLOCK_SLOTS
-const uint SCORES = KEYS * QUERIES;
-const uint VALUES = 8u;  // elements whose sums are kept at once; divides CHUNK
+const uint HALF_SLOTS = 32u;  // whose scores, and then weights, an invocation computes with at once
+const uint KEYS = 4u;         // scored side by side; divides HALF_SLOTS
+const uint SCORES = HALF_SLOTS * QUERIES;
+const uint VALUES = QUERIES >= 8u ? 2u : 16u / QUERIES > CHUNK ? CHUNK : 16u / QUERIES;  // elements whose sums are kept at once, side by side; divides CHUNK
 const uint SUMS = VALUES * QUERIES;
 const float kUnseen = -3.0e38;  // below every score; finite, so that differences are never NaN
-shared float weights[BLOCK_SLOTS * COLUMN_TILE];  // [slot of the block][column]: scores, then exp(score - maximum)
 
 // The queries of an invocation, columns gl_LocalInvocationID.x, + workgroup, ... of the tile, with their running softmax.
 uint first_seen[QUERIES];  // visible slots; none of a padding column
@@ -49,9 +50,12 @@ struct SlotRange {
 };
 
 uint tile_column(uint query) { return query * gl_WorkGroupSize.x + gl_LocalInvocationID.x; }
-uint weight_at(uint slot, uint query) { return slot % BLOCK_SLOTS * COLUMN_TILE + tile_column(query); }
 
-bool sees(uint query, uint slot) { return slot >= first_seen[query] && slot <= last_seen[query]; }
+// Whether a query sees a slot of the page, which may be outside the range.
+bool sees(uint query, SlotRange slots, uint slot) {
+  const uint seen = slots.page_slot + slot;
+  return slot >= slots.low && slot <= slots.high && seen >= first_seen[query] && seen <= last_seen[query];
+}
 
 // Where element `row` of an activation of `width` starts for the invocations' queries, which are neighbours.
 uint element_at(uint row, uint width, uint query) { return (gl_WorkGroupID.x * width + row) * COLUMN_TILE + query * gl_WorkGroupSize.x; }
@@ -77,7 +81,7 @@ void store(uint row, uint query, float value) {
 void load_chunk(PageRows rows, uint format, uint slot, uint first, out float row[CHUNK]) {
 #ifdef SUBGROUP_BROADCAST
   if (PAGE_LANES > 1u) {
-    const vec2 own = load2_of_lanes(rows, format, slot, first / 2u);
+    const vec2 own = load2_of_lanes(rows, format, slot, first / 2u, ROW_LANES);
     [[unroll]] for (uint i = 0u; i < CHUNK; ++i) row[i] = subgroupBroadcast(own[i % 2u], i / 2u);
     return;
   }
@@ -90,118 +94,134 @@ void load_chunk(PageRows rows, uint format, uint slot, uint first, out float row
   }
 }
 
-// score[j * QUERIES + g] += q of query g . K of slot `slots[j]`.
-void add_scores(PageRows rows, uint format, uint slots[KEYS], uint head, inout float score[SCORES]) {
+float sum_of(float a, float b) {
+  precise const float sum = a + b;
+  return sum;
+}
+
+float product_and_sum(float a, float b, float sum) {
+  precise const float next = fma(a, b, sum);
+  return next;
+}
+
+// The slot that stands for `slot` where the half has fewer: those outside the range are never read.
+uint slot_to_load(SlotRange slots, uint slot) { return clamp(slot, slots.low, slots.high); }
+
+// score[key * QUERIES + g] += q of query g . K of slot `begin` + key.
+void add_scores(PageRows rows, uint format, SlotRange slots, uint begin, uint head, inout float score[SCORES]) {
   const uint chunks = args.page.k_dim / CHUNK;
   [[dont_unroll]] for (uint chunk = 0u; chunk < chunks; ++chunk) {
     const uint first = index_to_load(chunk, chunks) * CHUNK;
     float q[QUERIES * CHUNK];
     [[unroll]] for (uint i = 0u; i < CHUNK; ++i)
       [[unroll]] for (uint g = 0u; g < QUERIES; ++g) q[i * QUERIES + g] = query_element(head * args.page.k_dim + first + i, g);
-    [[unroll]] for (uint j = 0u; j < KEYS; ++j) {
-      float row[CHUNK];
-      load_chunk(rows, format, slots[j], first, row);
+    [[unroll]] for (uint key = 0u; key < HALF_SLOTS; key += KEYS) {
+      if (PAGE_LANES > 1u) keep_load_order();  // or the rows of all keys are loaded first: more than registers hold
+      float row[KEYS][CHUNK];
+      [[unroll]] for (uint j = 0u; j < KEYS; ++j) load_chunk(rows, format, slot_to_load(slots, begin + key + j), first, row[j]);
       [[unroll]] for (uint i = 0u; i < CHUNK; ++i)
-        [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
-          precise const float next = fma(q[i * QUERIES + g], row[i], score[j * QUERIES + g]);
-          score[j * QUERIES + g] = next;
-        }
+        [[unroll]] for (uint j = 0u; j < KEYS; ++j)
+          [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
+            const uint at = (key + j) * QUERIES + g;
+            score[at] = product_and_sum(q[i * QUERIES + g], row[j][i], score[at]);
+          }
     }
   }
 }
 
-// The weight of a slot for the invocation's query.
-float weight_of(uint slot, uint query) {
-#ifdef SUBGROUP_BROADCAST
-  if (PAGE_LANES > 1u) {
-    const uint first = slot % BLOCK_SLOTS * COLUMN_TILE + query * LANES;
-    float weight = weights[first];
-    [[unroll]] for (uint lane = 1u; lane < LANES; ++lane) {
-      const float next = weights[first + lane];
-      weight = mix(weight, next, gl_SubgroupInvocationID == lane);
-    }
-    return weight;
-  }
-#endif
-  return weights[weight_at(slot, query)];
-}
-
-// sum[i * QUERIES + g] += weight of query g * V element first + part + i, over the slots.
-void add_values(PageRows rows, uint format, SlotRange slots, uint first, uint part, inout float sum[SUMS]) {
-  [[dont_unroll]] for (uint base = slots.low; base <= slots.high; base += 4u) {
-    [[unroll]] for (uint j = 0u; j < 4u; ++j) {
-      const uint slot = min(base + j, slots.high);
-      float row[CHUNK];
-      load_chunk(rows, format, slot, first, row);
+// sum[i * QUERIES + g] += weight of query g * V element first + part + i, over the half's slots.
+void add_values(PageRows rows, uint format, SlotRange slots, uint begin, uint first, uint part, float weight[SCORES], inout float sum[SUMS]) {
+  [[unroll]] for (uint key = 0u; key < HALF_SLOTS; ++key) {
+    float row[CHUNK];
+    load_chunk(rows, format, slot_to_load(slots, begin + key), first, row);
+    [[unroll]] for (uint i = 0u; i < VALUES; ++i)
       [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
-        const float weight = base + j <= slots.high ? weight_of(slot, g) : 0.0;
-        [[unroll]] for (uint i = 0u; i < VALUES; ++i) {
-          precise const float next = fma(weight, row[part + i], sum[i * QUERIES + g]);
-          sum[i * QUERIES + g] = next;
-        }
+        const uint at = i * QUERIES + g;
+        sum[at] = product_and_sum(weight[key * QUERIES + g], row[part + i], sum[at]);
       }
-    }
   }
 }
 
-// Leaves the scores of the slots in `weights`, unseen ones as kUnseen, and raises `maximum` to them.
-void score_slots(PageRows k, SlotRange slots, uint head) {
-  for (uint base = slots.low / KEYS * KEYS; base <= slots.high; base += KEYS) {
-    uint key[KEYS];
-    [[unroll]] for (uint j = 0u; j < KEYS; ++j) key[j] = clamp(base + j, slots.low, slots.high);
-    float score[SCORES];
-    [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
-    // A format named by a constant lets the compiler keep the choice out of the loops.
-    if (k.format == PAGE_FORMAT_F32) add_scores(k, PAGE_FORMAT_F32, key, head, score);
-    else if (k.format == PAGE_FORMAT_Q8) add_scores(k, PAGE_FORMAT_Q8, key, head, score);
-    else add_scores(k, PAGE_FORMAT_F16, key, head, score);
-    [[unroll]] for (uint j = 0u; j < KEYS; ++j)
-      [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
-        const float scaled = sees(g, slots.page_slot + key[j]) ? args.scale * score[j * QUERIES + g] : kUnseen;
-        weights[weight_at(key[j], g)] = scaled;
-        maximum[g] = max(maximum[g], scaled);
+// The half's scores, kUnseen where a query does not see a slot.
+void score_half(PageRows k, SlotRange slots, uint begin, uint head, out float score[SCORES]) {
+  [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
+  // A format named by a constant lets the compiler keep the choice out of the loops.
+  if (k.format == PAGE_FORMAT_F32) add_scores(k, PAGE_FORMAT_F32, slots, begin, head, score);
+  else if (k.format == PAGE_FORMAT_Q8) add_scores(k, PAGE_FORMAT_Q8, slots, begin, head, score);
+  else add_scores(k, PAGE_FORMAT_F16, slots, begin, head, score);
+  [[unroll]] for (uint key = 0u; key < HALF_SLOTS; ++key)
+    [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
+      const uint at = key * QUERIES + g;
+      score[at] = sees(g, slots, begin + key) ? args.scale * score[at] : kUnseen;
+    }
+}
+
+// Turns a half's scores into weights, and adds these to the queries' sums.
+void weigh_half(SlotRange slots, uint begin, inout float score[SCORES]) {
+  [[unroll]] for (uint key = 0u; key < HALF_SLOTS; ++key)
+    [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
+      const uint at = key * QUERIES + g;
+      score[at] = sees(g, slots, begin + key) ? exp(score[at] - maximum[g]) : 0.0;
+      weight_sum[g] = sum_of(weight_sum[g], score[at]);
+    }
+}
+
+// sum in dst = keep * sum (nothing, if there was none) + the half's weights * values, times factor.
+void add_half(PageRows v, SlotRange slots, uint begin, uint head, bool first_sums, float keep[QUERIES], float factor[QUERIES], float weight[SCORES]) {
+  const uint chunks = args.page.v_dim / CHUNK;
+  for (uint chunk = 0u; chunk < chunks; ++chunk) {
+    const uint first = index_to_load(chunk, chunks) * CHUNK;
+    [[unroll]] for (uint part = 0u; part < CHUNK; part += VALUES) {
+      const uint dst_row = head * args.page.v_dim + first + part;
+      float sum[SUMS];
+      [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = 0.0;
+      if (!first_sums) {
+        [[unroll]] for (uint i = 0u; i < VALUES; ++i)
+          [[unroll]] for (uint g = 0u; g < QUERIES; ++g) sum[i * QUERIES + g] = keep[g] * sum_so_far(dst_row + i, g);
       }
+      if (v.format == PAGE_FORMAT_F32) add_values(v, PAGE_FORMAT_F32, slots, begin, first, part, weight, sum);
+      else if (v.format == PAGE_FORMAT_Q8) add_values(v, PAGE_FORMAT_Q8, slots, begin, first, part, weight, sum);
+      else add_values(v, PAGE_FORMAT_F16, slots, begin, first, part, weight, sum);
+      [[unroll]] for (uint i = 0u; i < VALUES; ++i)
+        [[unroll]] for (uint g = 0u; g < QUERIES; ++g) store(dst_row + i, g, factor[g] * sum[i * QUERIES + g]);
+    }
   }
 }
 
 // Adds a block's slots to the queries' softmax, and their values to the sums in dst: the first block to nothing; the last one divides by all weights.
 void attend_block(PageEntry entry, SlotRange slots, uint head, bool first_block, bool last_block) {
-  const PageShape shape = args.page;
-  const uint kv_head = head / (args.q_heads / shape.kv_heads);
-  float keep[QUERIES], factor[QUERIES];
-  [[unroll]] for (uint g = 0u; g < QUERIES; ++g) keep[g] = maximum[g];
-  score_slots(k_rows(entry, shape, args.layer, kv_head), slots, head);
-
-  [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
-    keep[g] = exp(keep[g] - maximum[g]);
-    precise float weight = weight_sum[g] * keep[g];
-    for (uint slot = slots.low; slot <= slots.high; ++slot) {
-      const float term = sees(g, slots.page_slot + slot) ? exp(weights[weight_at(slot, g)] - maximum[g]) : 0.0;
-      weights[weight_at(slot, g)] = term;
-      weight += term;
-    }
-    weight_sum[g] = weight;
-    factor[g] = !last_block ? 1.0 : first_seen[g] <= last_seen[g] ? 1.0 / weight : 0.0;
+  const uint kv_head = head / (args.q_heads / args.page.kv_heads);
+  PageRows k = k_rows(entry, args.page, args.layer, kv_head);
+  PageRows v = v_rows(entry, args.page, args.layer, kv_head);
+  const uint first_half = slots.low / HALF_SLOTS;
+  const uint last_half = slots.high / HALF_SLOTS;
+  float weight[SCORES], other[SCORES];  // of the block's halves, as [slot][query]
+  [[unroll]] for (uint i = 0u; i < SCORES; ++i) weight[i] = other[i] = kUnseen;
+  [[dont_unroll]] for (uint at = first_half; at <= last_half; ++at) {
+    const uint half_index = index_to_load(at, last_half + 1u);
+    [[unroll]] for (uint i = 0u; i < SCORES; ++i) weight[i] = other[i];
+    score_half(k, slots, half_index * HALF_SLOTS, head, other);
   }
 
-  const PageRows v = v_rows(entry, shape, args.layer, kv_head);
-  const uint chunks = shape.v_dim / CHUNK;
-  for (uint chunk = 0u; chunk < chunks; ++chunk) {
-    const uint first = index_to_load(chunk, chunks) * CHUNK;
-    [[unroll]] for (uint part = 0u; part < CHUNK; part += VALUES) {
-      const uint dst_row = head * shape.v_dim + first + part;
-      float sum[SUMS];
-      [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = 0.0;
-      if (!first_block) {
-        [[unroll]] for (uint i = 0u; i < VALUES; ++i)
-          [[unroll]] for (uint g = 0u; g < QUERIES; ++g) sum[i * QUERIES + g] = keep[g] * sum_so_far(dst_row + i, g);
-      }
-      if (v.format == PAGE_FORMAT_F32) add_values(v, PAGE_FORMAT_F32, slots, first, part, sum);
-      else if (v.format == PAGE_FORMAT_Q8) add_values(v, PAGE_FORMAT_Q8, slots, first, part, sum);
-      else add_values(v, PAGE_FORMAT_F16, slots, first, part, sum);
-      [[unroll]] for (uint i = 0u; i < VALUES; ++i)
-        [[unroll]] for (uint g = 0u; g < QUERIES; ++g) store(dst_row + i, g, factor[g] * sum[i * QUERIES + g]);
+  float keep[QUERIES], factor[QUERIES];
+  [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
+    const float before = maximum[g];
+    [[unroll]] for (uint key = 0u; key < HALF_SLOTS; ++key) maximum[g] = max(maximum[g], max(weight[key * QUERIES + g], other[key * QUERIES + g]));
+    keep[g] = exp(before - maximum[g]);
+    precise const float kept = weight_sum[g] * keep[g];
+    weight_sum[g] = kept;
+    factor[g] = 1.0;
+  }
+  [[dont_unroll]] for (uint at = first_half; at <= last_half; ++at) {
+    const uint half_index = index_to_load(at, last_half + 1u);
+    float own[SCORES];
+    [[unroll]] for (uint i = 0u; i < SCORES; ++i) own[i] = half_index == last_half ? other[i] : weight[i];
+    weigh_half(slots, half_index * HALF_SLOTS, own);
+    [[unroll]] for (uint g = 0u; g < QUERIES; ++g) {
+      if (half_index != first_half) keep[g] = 1.0;
+      if (last_block && half_index == last_half) factor[g] = first_seen[g] <= last_seen[g] ? 1.0 / weight_sum[g] : 0.0;
     }
+    add_half(v, slots, half_index * HALF_SLOTS, head, first_block && half_index == first_half, keep, factor, own);
   }
 }
 
@@ -240,15 +260,15 @@ void main() {
     return;
   }
 
-  const SequenceInfo sequence = SequenceInfos(args.sequences).at[sequence_index];
+  SequenceInfo sequence = SequenceInfos(args.sequences).at[sequence_index];
   const uint first_page = first / shape.tokens;
   uint end_page = min(last / shape.tokens + 1u, sequence.page_count);
-  while (end_page > first_page && is_null(PageEntries(sequence.table).at[end_page - 1u].page)) --end_page;
+  while (end_page > first_page && is_null(uvec2(PageEntries(sequence.table).at[end_page - 1u].page))) --end_page;
   if (end_page <= first_page) store_zeros(head);
   bool first_block = true;
   for (uint at = first_page; at < end_page; ++at) {
     const uint page = index_to_load(at, end_page);
-    const PageEntry entry = PageEntries(sequence.table).at[page];
+    PageEntry entry = PageEntries(sequence.table).at[page];
     if (is_null(entry.page)) continue;
     SlotRange slots;
     slots.page_slot = page * shape.tokens;

@@ -11,6 +11,9 @@
 #endif
 #extension GL_EXT_control_flow_attributes : require
 
+// A place in memory as a table holds it: an address that differs between lanes is loaded as one value, and not joined from two words.
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Bytes { uint word; };
+
 #include "shaders/interface/kernel_args.h"
 
 layout(local_size_x_id = 0) in;
@@ -45,6 +48,7 @@ uvec2 address_after(uvec2 address, uint bytes) {
 uint index_to_load(uint index, uint end) { return min(index, max(end, 1u) - 1u); }
 
 bool is_null(uvec2 address) { return address.x == 0u && address.y == 0u; }
+bool is_null(Bytes place) { return is_null(uvec2(place)); }
 
 // A grid longer than one dimension may be lies in x and y; the host rounds it up, so kernels compare with their own count.
 uint linear_workgroup() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x; }

@@ -156,7 +156,7 @@ void add_group(uint tile[TILES_AT_ONCE], uint group, inout vec4 sum[SUMS]) {
   if (TILES_IN_TURN) {
     // Sixteen sums side by side, a step's weights in registers.
     [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
-      keep_load_order();
+      keep_product_order(LANES);
       add_step(tile, group, step, OF_GROUP sum);
     }
   } else {

@@ -14,7 +14,7 @@ vec4 signed_bytes(uint word) { return vec4(ivec4(int(word) << 24, int(word) << 1
 
 // The rows of one head of K or of V in a page, by slot: byte offsets from the page's start of slot 0's codes and scales, and how far rows are apart.
 struct PageRows {
-  uvec2 page;
+  Bytes page;
   uint format;
   uint codes;
   uint scales;
@@ -69,12 +69,13 @@ vec2 load2(PageRows rows, uint format, uint slot, uint pair) {
 }
 
 #ifdef SUBGROUP_BROADCAST
-// Elements 2 * (pair + lane) and 2 * (pair + lane) + 1 of a row that all lanes share. Requires: pair is a multiple of LANES, LANES divides PAGE_GROUP / 2.
-vec2 load2_of_lanes(PageRows rows, uint format, uint slot, uint pair) {
+// Elements 2 * (pair + lane) and 2 * (pair + lane) + 1 of a row that all lanes share, in the first `lanes`; zeros in the others.
+// Requires: pair is a multiple of `lanes`, a constant that divides PAGE_GROUP / 2.
+vec2 load2_of_lanes(PageRows rows, uint format, uint slot, uint pair, const uint lanes) {
   const uint pair_bytes = format == PAGE_FORMAT_F32 ? 8u : format == PAGE_FORMAT_Q8 ? 2u : 4u;
-  const uvec2 row = address_after(rows.page, rows.codes + slot * rows.row_code_bytes + pair * pair_bytes);
+  const uvec2 row = address_after(uvec2(rows.page), rows.codes + slot * rows.row_code_bytes + pair * pair_bytes);
   uvec2 words = uvec2(0u);
-  [[unroll]] for (uint lane = 0u; lane < LANES; ++lane) {
+  [[unroll]] for (uint lane = 0u; lane < lanes; ++lane) {
     const bvec2 own = bvec2(gl_SubgroupInvocationID == lane);
     uvec2 of_lane = uvec2(0u);
     if (format == PAGE_FORMAT_F32) of_lane = Words2In(row).at[lane];

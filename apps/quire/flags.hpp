@@ -23,6 +23,7 @@ struct ModelFlags {
   uint64_t cache_budget_mib = 0;
   bool validation = false;
   bool no_tune = false;
+  bool keep_vector_width = false;  ///< the environment's, or the driver's own: for the child process that measures one
   bool persistent = false;
 
   const std::string& model() const { return option.empty() ? positional : option; }

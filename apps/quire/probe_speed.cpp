@@ -66,7 +66,7 @@ Outcome time_kernels(const quire_cpp::Engine& engine, Timing& best) {
 }
 
 Outcome probe_speed(ModelFlags flags) {
-  flags.no_tune = true;  // it is the child of a choice
+  flags.keep_vector_width = true;  // it is the child of that choice; the kernels are tuned, as they will be where the width is used
   quire_cpp::Engine engine;
   QUIRE_APP_TRY(open_engine(flags, KernelTimes::off, engine));
   quire_device_info info = quire_cpp::sized<quire_device_info>();

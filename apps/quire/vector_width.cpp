@@ -201,7 +201,7 @@ bool measure(const std::string& device, VectorWidth& width) {
 
 VectorWidth choose_vector_width(const ModelFlags& flags) {
   VectorWidth width;
-  if (flags.no_tune || !asks_for_vulkan(flags.device)) return width;
+  if (flags.no_tune || flags.keep_vector_width || !asks_for_vulkan(flags.device)) return width;
   if (const std::string given = value_of(kVariable); !given.empty()) {
     width.source = WidthSource::user;
     width.bits = static_cast<uint32_t>(std::strtoul(given.c_str(), nullptr, 10));

@@ -52,8 +52,8 @@ uint32_t decode_page_lanes(const VariantSet& v, const PageShape& page) {
 
 uint32_t prefill_page_lanes(const VariantSet& v, const PageShape& page, uint32_t workgroup) {
   const uint32_t lanes = page_lanes(v, workgroup);
-  // Sums are kept for eight elements at a time, which must divide those that are loaded together.
-  return page.k_dim / 2 % lanes == 0 && page.v_dim / 2 % lanes == 0 && 2 * lanes % 8 == 0 ? lanes : 1;
+  const uint32_t together = 2 * std::min(lanes, 8U);  // elements of a row: up to eight lanes load two each
+  return page.k_dim % together == 0 && page.v_dim % together == 0 && lanes >= 4 ? lanes : 1;
 }
 
 }  // namespace

@@ -19,12 +19,12 @@ struct Key {
 };
 
 // Of slot `first` + lane.
-Key find_key(uvec2 table, uint first, uint begin, uint end, uint kv_head) {
+Key find_key(Bytes table, uint first, uint begin, uint end, uint kv_head) {
   const uint lane = gl_LocalInvocationID.x;
   const uint slot = PAGE_LANES > 1u ? first : first + lane;
   const bool inside = PAGE_LANES > 1u ? first + PAGE_LANES > begin && first < end : slot >= begin && slot < end;
   Key key;
-  const PageEntry entry = PageEntries(table).at[(inside ? slot : begin) / args.page.tokens];
+  PageEntry entry = PageEntries(table).at[(inside ? slot : begin) / args.page.tokens];
   key.present = inside && !is_null(entry.page);
   key.valid = key.present && first + lane >= begin && first + lane < end;
   key.rows = k_rows(entry, args.page, args.layer, kv_head);
@@ -68,7 +68,7 @@ void load8_of_lanes(const uvec2 row[LANE_ROWS], const uvec2 scale[LANE_ROWS], ui
 #endif
 
 // score[h * LANE_KEYS + j] += q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
-void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
+void add_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
   bool chosen[LANE_KEYS];
   bool any_chosen = false;
   [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
@@ -81,8 +81,8 @@ void add_scores(uint format, const Key key[LANE_KEYS], const uint q_at[GROUP_HEA
   uvec2 scale[LANE_ROWS];
   [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
     [[unroll]] for (uint i = 0u; i < LANES; ++i) {
-      row[j * LANES + i] = address_after(key[j].rows.page, key[j].rows.codes + (key[j].slot + i) * key[j].rows.row_code_bytes);
-      scale[j * LANES + i] = address_after(key[j].rows.page, key[j].rows.scales + (key[j].slot + i) * key[j].rows.row_scale_bytes);
+      row[j * LANES + i] = address_after(uvec2(key[j].rows.page), key[j].rows.codes + (key[j].slot + i) * key[j].rows.row_code_bytes);
+      scale[j * LANES + i] = address_after(uvec2(key[j].rows.page), key[j].rows.scales + (key[j].slot + i) * key[j].rows.row_scale_bytes);
     }
 #endif
   const uint eighths = args.page.k_dim / 8u;
@@ -121,7 +121,7 @@ void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint be
     vec2 v[LANE_PAIRS];
     [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
 #ifdef SUBGROUP_BROADCAST
-      if (PAGE_LANES > 1u) v[i] = load2_of_lanes(rows, format, slot, pair[i]);
+      if (PAGE_LANES > 1u) v[i] = load2_of_lanes(rows, format, slot, pair[i], LANES);
       else v[i] = load2(rows, format, slot, pair[i]);
 #else
       v[i] = load2(rows, format, slot, pair[i]);
@@ -151,7 +151,7 @@ void attend_decode_body(uvec3 workgroup) {
   const uint visible = first_visible_slot(info.slot, args.window);
   const uint split = visible / SPLIT_SLOTS + workgroup.x;
   if (split > info.slot / SPLIT_SLOTS) return;
-  const SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
+  SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
   const uint split_slot = split * SPLIT_SLOTS;
   const uint begin = max(split_slot, visible);
   const uint end = min(min(split_slot + SPLIT_SLOTS, info.slot + 1u), sequence.page_count * shape.tokens);
@@ -216,12 +216,12 @@ void attend_decode_body(uvec3 workgroup) {
     const uint end_page = (end + shape.tokens - 1u) / shape.tokens;
     for (uint at = begin / shape.tokens; at < end_page; ++at) {
       const uint page = index_to_load(at, end_page);
-      const PageEntry entry = PageEntries(sequence.table).at[page];
+      PageEntry entry = PageEntries(sequence.table).at[page];
       if (is_null(entry.page)) continue;
       const uint page_slot = page * shape.tokens;
       const uint low = max(begin, page_slot) - page_slot;
       const uint high = min(end - page_slot, shape.tokens);
-      const PageRows v = v_rows(entry, shape, args.layer, kv_head);
+      PageRows v = v_rows(entry, shape, args.layer, kv_head);
       if (v.format == PAGE_FORMAT_F32)
         add_values(v, PAGE_FORMAT_F32, pair, low, high, page_slot - split_slot, sum);
       else if (v.format == PAGE_FORMAT_Q8)

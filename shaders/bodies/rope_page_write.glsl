@@ -67,10 +67,10 @@ void rope_page_write_body(uint pair, uint head, uint column_tile) {
     return;
   }
   if (padding) return;
-  const SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
+  SequenceInfo sequence = SequenceInfos(args.sequences).at[info.sequence];
   const uint page_index = info.slot / shape.tokens;
   if (page_index >= sequence.page_count) return;
-  const PageEntry entry = PageEntries(sequence.table).at[page_index];
+  PageEntry entry = PageEntries(sequence.table).at[page_index];
   if (is_null(entry.page)) return;
   const uint slot = info.slot - page_index * shape.tokens;
   const uint kv_head = head - args.q_heads - (is_v ? shape.kv_heads : 0u);

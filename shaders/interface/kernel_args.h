@@ -27,7 +27,7 @@ struct ColumnInfo {
 };
 
 struct SequenceInfo {
-  ADDRESS table;     /* PageEntry[page_count], indexed by slot / page.tokens */
+  REFERENCE table;   /* PageEntry[page_count], indexed by slot / page.tokens */
   uint32 page_count; /* entries that may be read */
   uint32 reserved;
 };

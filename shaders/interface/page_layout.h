@@ -33,7 +33,7 @@ struct PageShape {
 
 /* One entry of a device page table: 16 bytes, so that one load brings all of it. */
 struct PageEntry {
-  ADDRESS page;     /* device address of the page's first byte; 0: no page */
+  REFERENCE page;   /* device address of the page's first byte; 0: no page */
   uint32 formats;   /* K format | V format << 8 */
   uint32 reserved;  /* 0 */
 };

@@ -14,12 +14,14 @@ typedef uint32_t uint32;
 typedef int32_t int32;
 /* A device address. In GLSL two 32-bit words (low, high), so that no 64-bit integers are needed there. */
 typedef uint64_t ADDRESS;
+typedef uint64_t REFERENCE;  /* the same in tables, where kernels read it as one value */
 }
 #else
 #define SHARED_FN
 #define uint32 uint
 #define int32 int
 #define ADDRESS uvec2
+#define REFERENCE Bytes
 #endif
 
 #endif
