@@ -29,6 +29,7 @@ layout(constant_id = 11) const uint KERNELS = 0;
 layout(constant_id = 12) const uint LANES_PER_LOAD = 1;
 layout(constant_id = 13) const uint PAGE_LANES = 1;
 const uint COLUMN_TILE = 1u;
+const uint DST_COLUMN_TILE = 1u;
 const uint COLUMNS = 1u;
 const uint K_PARTS = 1u;
 layout(push_constant) uniform Push { PersistentStepArgs step_args; };

@@ -9,7 +9,7 @@ namespace quire_app {
 namespace {
 
 constexpr const char* kCaseKeys[] = {"phase", "tokens", "depth", "sequences", "kv_k", "kv_v"};
-constexpr const char* kRunKeys[] = {"model", "device", "driver", "variants", "persistent_workers", "chunk", "build"};
+constexpr const char* kRunKeys[] = {"model", "device", "driver", "variants", "bound_driver_threads", "persistent_workers", "chunk", "build"};
 
 bool same_case(const Json& a, const Json& b) {
   for (const char* key : kCaseKeys)

@@ -134,6 +134,7 @@ Json describe_run(const BenchRig& rig, const ModelFlags& flags) {
           {"driver", device.driver},
           {"api_version", device.api_version},
           {"variants", rig.info().variants},
+          {"bound_driver_threads", rig.bound_workers()},
           {"persistent_workers", rig.info().persistent_workers},
           {"chunk", rig.info().chunk},
           {"context_length", rig.info().context_length}};

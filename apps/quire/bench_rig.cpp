@@ -8,7 +8,7 @@
 namespace quire_app {
 
 Outcome BenchRig::open(const ModelFlags& flags, KernelTimes times) {
-  QUIRE_APP_TRY(open_engine(flags, times, engine_));
+  QUIRE_APP_TRY(open_engine(flags, times, engine_, &bound_workers_));
   QUIRE_APP_TRY(open_model(flags, engine_, model_));
   info_ = quire_cpp::sized<quire_model_info>();
   static_cast<void>(quire_model_get_info(model_.get(), &info_));

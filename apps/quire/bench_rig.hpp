@@ -23,6 +23,8 @@ class BenchRig {
   const quire_cpp::Engine& engine() const { return engine_; }
   const quire_cpp::Model& model() const { return model_; }
   const quire_model_info& info() const { return info_; }
+  /// Threads of a software driver that have a processor of their own.
+  uint32_t bound_workers() const { return bound_workers_; }
   /// Pseudo-random token ids, the same in every run.
   std::vector<uint32_t> prompt(uint32_t sequence, uint32_t count) const;
 
@@ -30,6 +32,7 @@ class BenchRig {
   quire_cpp::Engine engine_;
   quire_cpp::Model model_;
   quire_model_info info_{};
+  uint32_t bound_workers_ = 0;
 };
 
 /// The sessions of one case. The rig outlives them.

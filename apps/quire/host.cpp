@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "driver_threads.hpp"
 #include "model_names.hpp"
 #include "terminal.hpp"
 #include "vector_width.hpp"
@@ -35,7 +36,7 @@ void choose_backend(const std::string& device, quire_engine_options& options) {
     options.device = device.c_str();
 }
 
-Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engine& engine) {
+Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engine& engine, uint32_t* bound_workers) {
   quire_engine_options options = quire_cpp::sized<quire_engine_options>();
   choose_backend(flags.device, options);
   const std::string pipelines = pipeline_cache_folder();
@@ -49,12 +50,16 @@ Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engin
   options.tuning = flags.no_tune ? 0 : 1;
   options.tuning_progress = show_progress;
   options.tuning_progress_user = &bar;
+  const DriverThreads driver_threads;
   quire_error error = quire_cpp::sized<quire_error>();
   const quire_status status = quire_engine_create(&options, engine.out(), &error);
   bar.clear();
   if (status != QUIRE_OK) return failure(status, Doing::device, error.message);
   quire_device_info info = quire_cpp::sized<quire_device_info>();
-  if (quire_engine_device(engine.get(), &info) == QUIRE_OK) confirm_vector_width(width, flags, info.driver);
+  if (quire_engine_device(engine.get(), &info) != QUIRE_OK) return {};
+  confirm_vector_width(width, flags, info.driver);
+  const uint32_t bound = info.type == QUIRE_DEVICE_CPU && !flags.no_tune ? driver_threads.spread() : 0;
+  if (bound_workers != nullptr) *bound_workers = bound;
   return {};
 }
 

@@ -1,6 +1,7 @@
 // Opening an engine and a model from flags, with messages and progress for a person at a terminal.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "flags.hpp"
@@ -15,7 +16,8 @@ enum class KernelTimes { off, on };
 /// --device as a backend and the words that select in it.
 void choose_backend(const std::string& device, quire_engine_options& options);
 
-Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engine& engine);
+/// `bound_workers`, if given, becomes the number of a software driver's threads that got a processor of their own (DriverThreads); not with --no-tune.
+Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engine& engine, uint32_t* bound_workers = nullptr);
 /// Ctrl-C cancels the load: kExitInterrupted.
 Outcome open_model(const ModelFlags& flags, const quire_cpp::Engine& engine, quire_cpp::Model& model);
 Outcome open_session(const ModelFlags& flags, const quire_cpp::Model& model, quire_cpp::Session& session);

@@ -92,7 +92,7 @@ constexpr AddressField kSample[] = {REQUIRED(SampleArgs, logits, kRead), REQUIRE
 constexpr AddressField kPersistentStep[] = {REQUIRED(PersistentStepArgs, operations, kRead), REQUIRED(PersistentStepArgs, progress, kReadWrite)};
 
 // Specialization constants by name. `workgroup` is local_size_x; `lanes` is how many rows lie side by side, one a lane; `tile_rows` is the height of a weight tile; `column_tile` is the
-// tile width of the activations; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
+// tile width of the activations, `dst_column_tile` of the result where it differs; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
 // `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `lanes_per_load` the lanes whose words one load brings, 1 or `lanes`, `page_lanes` the same of pages; `split_slots` the slots of one attention split; `group_heads` how many
 // query heads of a K/V head one reading of K and V serves; `matrix_rows` and `matrix_depth` the shape of a cooperative matrix of weights, `matrix_depth` and
 // `matrix_columns` of one of activations, and `subgroup` the lanes that share one; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `function` is GATE_SILU or GATE_GELU.
@@ -103,6 +103,7 @@ constexpr std::string_view kSpecInt8[] = {"workgroup", "lanes", "column_tile", "
 constexpr std::string_view kSpecFew[] = {"workgroup", "lanes", "columns", "tiles_per_lane", "k_parts", "tile_rows", "lanes_per_load"};
 constexpr std::string_view kSpecCooperative[] = {"workgroup", "subgroup", "matrix_rows", "matrix_columns", "matrix_depth", "tile_rows"};
 constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
+constexpr std::string_view kSpecGather[] = {"workgroup", "column_tile", "dst_column_tile"};
 constexpr std::string_view kSpecGated[] = {"workgroup", "column_tile", "function"};
 constexpr std::string_view kSpecPrefill[] = {"workgroup", "column_tile", "lanes", "page_lanes"};
 constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs", "lanes", "page_lanes"};
@@ -125,7 +126,7 @@ constexpr KernelInfo kKernels[] = {
     {KernelId::attend_decode, "attend_decode", sizeof(AttendDecodeArgs), kAttendDecode, kSpecDecode, {}},
     {KernelId::attend_merge, "attend_merge", sizeof(AttendMergeArgs), kAttendMerge, kSpecMerge, {}},
     {KernelId::gated_activation, "gated_activation", sizeof(GatedActivationArgs), kGatedActivation, kSpecGated, {}},
-    {KernelId::gather_columns, "gather_columns", sizeof(GatherColumnsArgs), kGatherColumns, kSpecTiled, {}},
+    {KernelId::gather_columns, "gather_columns", sizeof(GatherColumnsArgs), kGatherColumns, kSpecGather, {}},
     {KernelId::argmax, "argmax", sizeof(ArgmaxArgs), kArgmax, kSpecPlain, {}},
     {KernelId::sample, "sample", sizeof(SampleArgs), kSample, kSpecPlain, {}},
     {KernelId::persistent_step, "persistent_step", sizeof(PersistentStepArgs), kPersistentStep, kSpecPersistent, {}},

@@ -1,6 +1,7 @@
 #include "engine/forward/forward_pass.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace quire {
 namespace {
@@ -39,47 +40,80 @@ Status record_addition(Recorder r, const WeightMatrix& weights, BufferSlice bias
   return record_rms_norm(r, projected, post_norm, epsilon, dst, residual.slice);
 }
 
+/// A layer's input x and what it computes on the way, for all columns side by side.
+struct LayerActivations {
+  Activation x, next, normed, qkv, q, attended, gate_up, gated;
+};
+
+LayerActivations layer_activations(const Hyperparameters& hyper, uint32_t column_count, uint32_t column_tile, const Scratch& scratch) {
+  const ScratchLayout& at = scratch.layout();
+  const auto activation = [&](const ScratchLayout::Range& range, uint32_t width) { return scratch.activation(range, width, column_count, column_tile); };
+  const uint32_t q_rows = hyper.head_count * hyper.key_length;
+  return {.x = activation(at.hidden[0], hyper.embedding_length),
+          .next = activation(at.hidden[1], hyper.embedding_length),
+          .normed = activation(at.normed, hyper.embedding_length),
+          .qkv = activation(at.qkv, q_rows + hyper.head_count_kv * (hyper.key_length + hyper.value_length)),
+          .q = activation(at.q, q_rows),
+          .attended = activation(at.attended, hyper.head_count * hyper.value_length),
+          .gate_up = activation(at.gate_up, 2 * hyper.feed_forward_length),
+          .gated = activation(at.gated, hyper.feed_forward_length)};
+}
+
+/// Queries into `q`; keys and values into their pages.
+Status record_projections(Recorder r, const Hyperparameters& hyper, const LayerWeights& w, const LayerAttention& attention, const StepInput& input,
+                          const LayerActivations& a, Scratch& scratch) {
+  const StepTables tables{input.columns, input.sequences[attention.group], input.pages};
+  QUIRE_TRY(record_rms_norm(r, a.x, w.attention_norm, hyper.rms_epsilon, a.normed));
+  QUIRE_ASSIGN(const Activation attention_in, quantized_for(r, w.qkv, a.normed, scratch));
+  QUIRE_TRY(record_matmul(r, w.qkv, attention_in, a.qkv, 0, w.qkv_bias));
+  if (w.query_norm) QUIRE_TRY(record_head_norm(r, a.qkv, attention.shape, w.query_norm, w.key_norm, hyper.rms_epsilon));
+  return record_rope_page_write(r, a.qkv, input.rope[attention.rope_kind], hyper.rope_dimension_count, hyper.rope_order, attention.shape, tables, a.q);
+}
+
+/// From queries to the layer's output, which takes the place of `x`.
+Status record_rest_of_layer(Recorder r, const Hyperparameters& hyper, const LayerWeights& w, const LayerAttention& attention, const StepInput& input,
+                            const LayerActivations& a, Scratch& scratch) {
+  QUIRE_TRY(record_attention(r, attention, input, a.q, a.attended, scratch));
+  QUIRE_ASSIGN(const Activation attention_out, quantized_for(r, w.attention_out, a.attended, scratch));
+  QUIRE_TRY(record_addition(r, w.attention_out, w.attention_out_bias, w.post_attention_norm, hyper.rms_epsilon, attention_out, a.x, a.normed, a.next));
+
+  QUIRE_TRY(record_rms_norm(r, a.next, w.feed_forward_norm, hyper.rms_epsilon, a.normed));
+  QUIRE_ASSIGN(const Activation feed_forward_in, quantized_for(r, w.gate_up, a.normed, scratch));
+  QUIRE_TRY(record_gated_matmul(r, w.gate_up, feed_forward_in, hyper.gate_function, w.gate_up_bias, a.gate_up, a.gated));
+  QUIRE_ASSIGN(const Activation feed_forward_out, quantized_for(r, w.down, a.gated, scratch));
+  return record_addition(r, w.down, w.down_bias, w.post_feed_forward_norm, hyper.rms_epsilon, feed_forward_out, a.next, a.normed, a.x);
+}
+
 }  // namespace
 
 Result<Activation> record_layers(Recorder r, const Hyperparameters& hyper, const ModelWeights& weights, std::span<const LayerAttention> layers,
                                  const StepInput& input, Scratch& scratch) {
-  const ScratchLayout& at = scratch.layout();
-  const auto activation = [&](const ScratchLayout::Range& range, uint32_t width) {
-    return scratch.activation(range, width, input.column_count, input.column_tile);
-  };
-  const uint32_t q_rows = hyper.head_count * hyper.key_length;
-  const uint32_t v_rows = hyper.head_count * hyper.value_length;
-  const Activation normed = activation(at.normed, hyper.embedding_length);
-  const Activation qkv = activation(at.qkv, q_rows + hyper.head_count_kv * (hyper.key_length + hyper.value_length));
-  const Activation q = activation(at.q, q_rows);
-  const Activation attended = activation(at.attended, v_rows);
-  const Activation gate_up = activation(at.gate_up, 2 * hyper.feed_forward_length);
-  const Activation gated = activation(at.gated, hyper.feed_forward_length);
-  Activation x = activation(at.hidden[0], hyper.embedding_length);
-  Activation next = activation(at.hidden[1], hyper.embedding_length);
-
-  QUIRE_TRY(record_embed_rows(r, weights.embedding, input.columns, x, hyper.embedding_scale));
-  for (size_t l = 0; l < layers.size(); ++l) {
-    const LayerWeights& w = weights.layers[l];
-    const LayerAttention& attention = layers[l];
-    const StepTables tables{input.columns, input.sequences[attention.group], input.pages};
-
-    QUIRE_TRY(record_rms_norm(r, x, w.attention_norm, hyper.rms_epsilon, normed));
-    QUIRE_ASSIGN(const Activation attention_in, quantized_for(r, w.qkv, normed, scratch));
-    QUIRE_TRY(record_matmul(r, w.qkv, attention_in, qkv, 0, w.qkv_bias));
-    if (w.query_norm) QUIRE_TRY(record_head_norm(r, qkv, attention.shape, w.query_norm, w.key_norm, hyper.rms_epsilon));
-    QUIRE_TRY(record_rope_page_write(r, qkv, input.rope[attention.rope_kind], hyper.rope_dimension_count, hyper.rope_order, attention.shape, tables, q));
-    QUIRE_TRY(record_attention(r, attention, input, q, attended, scratch));
-    QUIRE_ASSIGN(const Activation attention_out, quantized_for(r, w.attention_out, attended, scratch));
-    QUIRE_TRY(record_addition(r, w.attention_out, w.attention_out_bias, w.post_attention_norm, hyper.rms_epsilon, attention_out, x, normed, next));
-
-    QUIRE_TRY(record_rms_norm(r, next, w.feed_forward_norm, hyper.rms_epsilon, normed));
-    QUIRE_ASSIGN(const Activation feed_forward_in, quantized_for(r, w.gate_up, normed, scratch));
-    QUIRE_TRY(record_gated_matmul(r, w.gate_up, feed_forward_in, hyper.gate_function, w.gate_up_bias, gate_up, gated));
-    QUIRE_ASSIGN(const Activation feed_forward_out, quantized_for(r, w.down, gated, scratch));
-    QUIRE_TRY(record_addition(r, w.down, w.down_bias, w.post_feed_forward_norm, hyper.rms_epsilon, feed_forward_out, next, normed, x));
+  const LayerActivations all = layer_activations(hyper, input.column_count, input.column_tile, scratch);
+  QUIRE_TRY(record_embed_rows(r, weights.embedding, input.columns, all.x, hyper.embedding_scale));
+  for (size_t l = 0; l + 1 < layers.size(); ++l) {
+    QUIRE_TRY(record_projections(r, hyper, weights.layers[l], layers[l], input, all, scratch));
+    QUIRE_TRY(record_rest_of_layer(r, hyper, weights.layers[l], layers[l], input, all, scratch));
   }
-  return x;
+  const LayerWeights& last_weights = weights.layers[layers.size() - 1];
+  const LayerAttention& last_attention = layers.back();
+  QUIRE_TRY(record_projections(r, hyper, last_weights, last_attention, input, all, scratch));
+  if (!input.outputs) {
+    QUIRE_TRY(record_rest_of_layer(r, hyper, last_weights, last_attention, input, all, scratch));
+    return all.x;
+  }
+  const StepOutputs& outputs = *input.outputs;
+  if (outputs.column_count == 0) return Activation{};
+  LayerActivations wanted = layer_activations(hyper, outputs.column_count, input.column_tile, scratch);
+  std::swap(wanted.x, wanted.next);            // gathered out of `all.x`
+  wanted.q.slice = scratch.slice({scratch.layout().qkv.offset_bytes, wanted.q.slice.size_bytes});  // and out of `all.q`; Q, K and V are done with
+  QUIRE_TRY(record_gather_columns(r, all.x, outputs.sources, wanted.x));
+  QUIRE_TRY(record_gather_columns(r, all.q, outputs.sources, wanted.q));
+  StepInput wanted_input = input;
+  wanted_input.column_count = outputs.column_count;
+  wanted_input.columns = outputs.columns;
+  wanted_input.attention_reads = outputs.attention_reads;
+  QUIRE_TRY(record_rest_of_layer(r, hyper, last_weights, last_attention, wanted_input, wanted, scratch));
+  return wanted.x;
 }
 
 Status record_logits(Recorder r, const Hyperparameters& hyper, const ModelWeights& weights, const Activation& hidden, BufferSlice selection,

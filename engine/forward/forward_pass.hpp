@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,6 +21,14 @@ struct LayerAttention {
   uint32_t rope_kind = 0;    ///< index into StepInput::rope
 };
 
+/// Columns that the last layer computes in full, on tiles of their own; of all others it computes keys and values only.
+struct StepOutputs {
+  uint32_t column_count = 0;                 ///< with padding; 0: no column is wanted
+  BufferSlice sources;                       ///< uint32 [column_count]: indices of StepInput's columns
+  BufferSlice columns;                       ///< ColumnInfo[column_count]
+  std::span<const AttentionReads> attention_reads;  ///< per group: of the last layer
+};
+
 /// A step's inputs on the device: all columns of one family.
 struct StepInput {
   uint32_t column_count = 0;                 ///< with padding
@@ -30,9 +39,11 @@ struct StepInput {
   std::span<const BufferSlice> pages;        ///< slabs and tables
   std::span<const AttentionReads> attention_reads;  ///< per group: of one layer
   std::span<const uint32_t> split_count;     ///< per group: splits of the longest column (one-token family)
+  std::optional<StepOutputs> outputs;        ///< none: all columns
 };
 
-/// Records every layer; the result is the last layer's output, before the final norm: an activation in one of the scratch buffers.
+/// Records every layer; the result is the last layer's output, of `outputs` or else of all columns, before the final norm: an activation in one of the
+/// scratch buffers; without columns where no output is wanted.
 Result<Activation> record_layers(Recorder r, const Hyperparameters& hyper, const ModelWeights& weights, std::span<const LayerAttention> layers,
                                  const StepInput& input, Scratch& scratch);
 

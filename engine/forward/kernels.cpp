@@ -254,13 +254,12 @@ Status record_gated_activation(Recorder r, const Activation& gate_up, GateFuncti
 
 Status record_gather_columns(Recorder r, const Activation& src, BufferSlice selection, const Activation& dst) {
   QUIRE_TRY(expect_equal(dst.width, src.width, "width of the gathered columns"));
-  QUIRE_TRY(expect_equal(dst.column_tile, 1, "column tile of the gathered columns"));
   QUIRE_ASSIGN(const BufferSlice in, activation_slice(src, "columns to gather from"));
   QUIRE_ASSIGN(const BufferSlice out, activation_slice(dst, "gathered columns"));
   QUIRE_ASSIGN(const BufferSlice indices, first_bytes(selection, uint64_t{4} * dst.column_count, "selection of columns"));
   const GatherColumnsArgs args{.src = 0, .selection = 0, .dst = 0, .width = dst.width, .column_count = dst.column_count};
   const uint32_t workgroup = r.variants.elementwise_workgroup;
-  return record(r, {KernelId::gather_columns, WeightType::none, {workgroup, src.column_tile}}, args, {in, indices, out},
+  return record(r, {KernelId::gather_columns, WeightType::none, {workgroup, src.column_tile, dst.column_tile}}, args, {in, indices, out},
                 {ceil_div(dst.width, workgroup), 1, dst.column_count}, {.bytes = 2 * out.size_bytes, .macs = 0});
 }
 

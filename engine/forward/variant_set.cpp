@@ -17,7 +17,7 @@ VariantSet cpu_variants(const Limits& limits) {
   v.many_column_tile = 16;
   v.many_tiles_per_lane = 8;
   v.few_tiles_per_lane = 8;
-  v.tile_rows = v.lanes * v.few_tiles_per_lane;  // a workgroup reads a tile from its beginning to its end
+  v.tile_rows = std::max(v.lanes, 16u);  // words of a cache line: a kernel reads each tile from its beginning to its end
   v.norm_workgroup = 32;
   v.attend_prefill_workgroup = std::min(v.lanes, v.many_column_tile);
   v.attend_decode_workgroup = v.lanes;

@@ -22,6 +22,10 @@ StepRun next_run(Session& session, uint32_t capacity) {
   return run;
 }
 
+void pad(std::vector<ColumnInfo>& columns, uint32_t column_tile) {
+  while (columns.size() % column_tile != 0) columns.push_back({.token = 0, .position = 0, .slot = 0, .sequence = PADDING_COLUMN});
+}
+
 void add_columns(FamilyPlan& plan, StepRun run) {
   const Session::Impl& s = run.session->impl();
   run.first_column = static_cast<uint32_t>(plan.columns.size());
@@ -31,8 +35,27 @@ void add_columns(FamilyPlan& plan, StepRun run) {
     plan.columns.push_back({.token = s.tokens[at], .position = at, .slot = at, .sequence = index});
     if (at >= run.first_logits_token) plan.selection.push_back(run.first_column + i);
   }
-  while (plan.columns.size() % plan.column_tile != 0) plan.columns.push_back({.token = 0, .position = 0, .slot = 0, .sequence = PADDING_COLUMN});
+  pad(plan.columns, plan.column_tile);
   plan.runs.push_back(run);
+}
+
+/// The last layer's other columns are computed for nothing: no later token reads more of them than keys and values.
+void choose_outputs(FamilyPlan& plan) {
+  OutputColumns outputs;
+  std::vector<uint32_t> selection;
+  for (const StepRun& run : plan.runs) {
+    const uint32_t first = run.first_column + run.first_logits_token - run.first_token;
+    for (uint32_t source = first; source < first + run.logits_count(); ++source) {
+      selection.push_back(static_cast<uint32_t>(outputs.columns.size()));
+      outputs.columns.push_back(plan.columns[source]);
+      outputs.sources.push_back(source);
+    }
+    pad(outputs.columns, plan.column_tile);
+    outputs.sources.resize(outputs.columns.size(), run.first_column);
+  }
+  if (outputs.columns.size() == plan.columns.size()) return;
+  plan.outputs = std::move(outputs);
+  plan.selection = std::move(selection);
 }
 
 void count_splits(FamilyPlan& plan, const Model::Impl& model) {
@@ -62,6 +85,8 @@ std::vector<FamilyPlan> plan_step(std::span<Session* const> sessions, const Mode
   for (FamilyPlan* plan : {&prompt, &generated}) {
     if (plan->runs.empty()) continue;
     count_splits(*plan, model);
+    // A step of generated tokens wants nearly all of them, and its recording is kept.
+    if (plan->phase == Phase::prompt) choose_outputs(*plan);
     plans.push_back(std::move(*plan));
   }
   return plans;

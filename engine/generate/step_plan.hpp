@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,13 +20,21 @@ struct StepRun {
   uint32_t logits_count() const { return first_token + token_count - first_logits_token; }
 };
 
+/// Columns whose logits are wanted, padded to tiles of their own, each run's apart.
+struct OutputColumns {
+  std::vector<ColumnInfo> columns;
+  std::vector<uint32_t> sources;             ///< each one's index in the plan's columns; of padding any column's of the run
+};
+
 /// The columns of one family: the runs side by side, each starting on a tile of its own.
 struct FamilyPlan {
   Phase phase = Phase::prompt;
   uint32_t column_tile = 1;
   std::vector<StepRun> runs;
   std::vector<ColumnInfo> columns;           ///< with padding; `sequence` is the run's index
-  std::vector<uint32_t> selection;           ///< columns whose logits are wanted, run by run
+  /// What the last layer computes beside keys and values, where that takes fewer tiles than all columns; none: all columns.
+  std::optional<OutputColumns> outputs;
+  std::vector<uint32_t> selection;           ///< columns whose logits are wanted, run by run: indices in `outputs`, else in `columns`
   std::vector<uint32_t> split_count;         ///< per cache group, for the longest column
 };
 

@@ -24,18 +24,18 @@ uint64_t layer_bytes(const PageShape& shape, std::span<const TablePage> pages, u
 }
 
 /// Requires: the columns' slots are reserved.
-AttentionReads attention_reads(const FamilyPlan& plan, const Model::Impl& model, uint32_t group) {
+AttentionReads attention_reads(const FamilyPlan& plan, std::span<const ColumnInfo> columns, const Model::Impl& model, uint32_t group) {
   AttentionReads reads;
-  for (size_t tile = 0; tile < plan.columns.size(); tile += plan.column_tile) {
+  for (size_t tile = 0; tile < columns.size(); tile += plan.column_tile) {
     uint32_t first = UINT32_MAX, end = 0;
-    for (const ColumnInfo& column : std::span(plan.columns).subspan(tile, plan.column_tile)) {
+    for (const ColumnInfo& column : columns.subspan(tile, plan.column_tile)) {
       if (column.sequence == PADDING_COLUMN) continue;
       const uint32_t seen = first_visible_slot(column.slot, model.groups[group].window);
       reads.slots += column.slot + 1 - seen;
       first = std::min(first, seen);
       end = std::max(end, column.slot + 1);
     }
-    const StepRun& run = plan.runs[plan.columns[tile].sequence];  // padding comes after a run's last token, in its last tile
+    const StepRun& run = plan.runs[columns[tile].sequence];  // padding comes after a run's last token, in its last tile
     if (run.session == nullptr) continue;  // a plan that is made for its kernels alone
     reads.bytes += layer_bytes(model.groups[group].page_shape(), model.cache->pages(run.session->impl().sequence, group), first, end);
   }
@@ -76,6 +76,10 @@ Status record_step_tables(const FamilyPlan& plan, Model::Impl& model, Encoder& e
   }
   for (size_t kind = 0; kind < model.ropes.size(); ++kind)
     QUIRE_TRY(upload_array(encoder, tables, tables.layout.rope[kind], rope_angles(plan.columns, model.ropes[kind])));
+  if (plan.outputs) {
+    QUIRE_TRY(upload_array(encoder, tables, tables.layout.output_columns, plan.outputs->columns));
+    QUIRE_TRY(upload_array(encoder, tables, tables.layout.output_sources, plan.outputs->sources));
+  }
   return upload_array(encoder, tables, tables.layout.selection, plan.selection);
 }
 
@@ -88,7 +92,17 @@ Result<Activation> record_step_layers(const FamilyPlan& plan, Model::Impl& model
   for (const ScratchLayout::Range& range : tables.layout.rope)
     rope.push_back(tables.slice(range, uint64_t{column_count} * model.hyper.rope_dimension_count * sizeof(float)));
   std::vector<AttentionReads> reads;
-  for (uint32_t group = 0; group < model.groups.size(); ++group) reads.push_back(attention_reads(plan, model, group));
+  for (uint32_t group = 0; group < model.groups.size(); ++group) reads.push_back(attention_reads(plan, plan.columns, model, group));
+  std::optional<StepOutputs> outputs;
+  std::vector<AttentionReads> output_reads;
+  if (plan.outputs) {
+    for (uint32_t group = 0; group < model.groups.size(); ++group) output_reads.push_back(attention_reads(plan, plan.outputs->columns, model, group));
+    const auto output_count = static_cast<uint32_t>(plan.outputs->columns.size());
+    outputs = StepOutputs{.column_count = output_count,
+                          .sources = tables.slice(tables.layout.output_sources, uint64_t{output_count} * sizeof(uint32_t)),
+                          .columns = tables.slice(tables.layout.output_columns, uint64_t{output_count} * sizeof(ColumnInfo)),
+                          .attention_reads = output_reads};
+  }
   const StepInput input{.column_count = column_count,
                         .column_tile = plan.column_tile,
                         .columns = tables.slice(tables.layout.columns, uint64_t{column_count} * sizeof(ColumnInfo)),
@@ -96,7 +110,8 @@ Result<Activation> record_step_layers(const FamilyPlan& plan, Model::Impl& model
                         .rope = rope,
                         .pages = model.cache->slabs(),
                         .attention_reads = reads,
-                        .split_count = plan.split_count};
+                        .split_count = plan.split_count,
+                        .outputs = outputs};
   return record_layers({encoder, model.variants}, model.hyper, *model.weights, model.layers, input, *model.scratch);
 }
 

@@ -16,6 +16,8 @@ StepTableLayout StepTableLayout::plan(const Hyperparameters& hyper, uint32_t gro
   for (uint32_t g = 0; g < group_count; ++g) layout.sequences.push_back(take(uint64_t{columns} * sizeof(SequenceInfo)));
   for (size_t kind = 0; kind < hyper.rope_kinds.size(); ++kind)
     layout.rope.push_back(take(uint64_t{columns} * hyper.rope_dimension_count * sizeof(float)));
+  layout.output_columns = take(uint64_t{columns} * sizeof(ColumnInfo));
+  layout.output_sources = take(uint64_t{columns} * sizeof(uint32_t));
   layout.selection = take(uint64_t{columns} * sizeof(uint32_t));
   layout.argmax = take(uint64_t{columns} * sizeof(ArgmaxResult));
   return layout;

@@ -1,4 +1,4 @@
-// The small tables a step reads on the device: its columns, their sequences, the RoPE angles and the columns whose logits are wanted.
+// The small tables a step reads on the device: its columns, their sequences, the RoPE angles and the columns whose output and logits are wanted.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,8 @@ struct StepTableLayout {
   ScratchLayout::Range columns;                  ///< ColumnInfo[columns]
   std::vector<ScratchLayout::Range> sequences;   ///< per cache group: SequenceInfo[sequences]
   std::vector<ScratchLayout::Range> rope;        ///< per RoPE kind: f32 [columns][rope_dim / 2][2]
+  ScratchLayout::Range output_columns;           ///< ColumnInfo[columns]
+  ScratchLayout::Range output_sources;           ///< uint32 [columns]
   ScratchLayout::Range selection;                ///< uint32 [columns]
   ScratchLayout::Range argmax;                   ///< ArgmaxResult[columns]: written by the step
   uint64_t total_bytes = 0;

@@ -199,11 +199,11 @@ struct GatedActivationArgs {
   uint32 column_count;
 };
 
-/* gather_columns: dst column i = src column selection[i]; src is tiled by COLUMN_TILE, dst by 1. */
+/* gather_columns: dst column i = src column selection[i]; src is tiled by COLUMN_TILE, dst by DST_COLUMN_TILE. */
 struct GatherColumnsArgs {
   ADDRESS src;        /* in: f32 activation [width][...] */
   ADDRESS selection;  /* in: uint32 [column_count] */
-  ADDRESS dst;        /* out: f32 [column_count][width] */
+  ADDRESS dst;        /* out: f32 activation [width][column_count] */
   uint32 width;
   uint32 column_count;
 };

@@ -166,8 +166,8 @@ TEST_CASE("gated_activation: silu and gelu, all widths and column counts, also w
   });
 }
 
-TEST_CASE("gather_columns: copies exactly the selected columns, in any order and more than once") {
-  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kWidths), count_of(kColumnCounts), count_of(kColumnCounts), 2}, [&](const Choice& choice) {
+TEST_CASE("gather_columns: copies exactly the selected columns, in any order and more than once, to columns of their own or to tiles") {
+  for_each_case(Coverage::pairs, std::vector<uint32_t>{count_of(kWidths), count_of(kColumnCounts), count_of(kColumnCounts), 2, 2}, [&](const Choice& choice) {
     GatherCase c;
     c.width = kWidths[choice[0]];
     c.column_tile = family_tile(choice[3]);
@@ -177,9 +177,12 @@ TEST_CASE("gather_columns: copies exactly the selected columns, in any order and
     c.src = make_activation(random, Values::ordinary, c.width, columns, c.column_tile);
     for (uint32_t i = 0; i < kColumnCounts[choice[2]]; ++i)
       c.selection.push_back(i == 0 ? kColumnCounts[choice[1]] - 1 : random.below(kColumnCounts[choice[1]]));
+    c.dst_column_tile = family_tile(choice[4]);
+    while (c.selection.size() % c.dst_column_tile != 0) c.selection.push_back(0);
     CAPTURE(c.width);
     CAPTURE(c.src_columns);
     CAPTURE(c.selection.size());
+    CAPTURE(c.dst_column_tile);
     compare_devices(KernelId::gather_columns, [&](TestDevice& device) { return run_gather(device, c); }, exactly);
   });
 }

@@ -142,6 +142,34 @@ TEST_CASE("bits: a prompt and a generation stepped together answer as each alone
   });
 }
 
+TEST_CASE("bits: prompts answer alike whether the logits of all, some, the last or none of their positions are wanted") {
+  struct Prompt {
+    uint32_t length, wanted;
+  };
+  constexpr Prompt kPrompts[] = {{40, 1}, {70, 0}, {33, 20}, {50, 50}};
+  for_each_model("wanted bits", [&](const BitCase& bit_case) {
+    ModelUnderTest m(bit_case.model, model_options_of(bit_case));
+    std::vector<std::unique_ptr<Session>> together;
+    std::vector<Session*> pointers;
+    for (const Prompt& prompt : kPrompts) {
+      together.push_back(m.session(options_of(bit_case)));
+      pointers.push_back(together.back().get());
+      together.back()->request({.logits_last = prompt.wanted});
+      require_ok(together.back()->append(made_up_tokens(prompt.length, prompt.length), Phase::prompt));
+    }
+    require_ok(run_steps(pointers, kStepTimeout));
+    const std::vector<uint32_t> forced = made_up_tokens(1, 12);
+    for (size_t i = 0; i < std::size(kPrompts); ++i) {
+      const auto [length, wanted] = kPrompts[i];
+      INFO("prompt of ", length, ", wanted ", wanted);
+      const auto alone = m.session(options_of(bit_case));
+      const std::vector<float> all = logits_of(*alone, made_up_tokens(length, length), Phase::prompt, length);
+      if (wanted > 0) CHECK(same_bits(std::span(all).last(all.size() / length * wanted), require_ok(together[i]->logits())));
+      CHECK(same_bits(logits_of(*alone, forced, Phase::generated), logits_of(*together[i], forced, Phase::generated)));
+    }
+  });
+}
+
 TEST_CASE("bits: a fresh and a reset session after other sessions' work equal a new device and model") {
   for_each_model("reset bits", [](const BitCase& bit_case) {
     const std::vector<uint32_t> prompt = made_up_tokens(90, 6), forced = made_up_tokens(2, 7);

@@ -141,13 +141,13 @@ void gated_activation(const GatedActivationArgs& args, const KernelVariant& kern
 }
 
 void gather_columns(const GatherColumnsArgs& args, const KernelVariant& kernel) {
-  const uint32_t column_tile = spec_value(kernel, "column_tile");
+  const uint32_t column_tile = spec_value(kernel, "column_tile"), dst_column_tile = spec_value(kernel, "dst_column_tile");
   const auto* src = host_pointer<const float>(args.src);
   const auto* selection = host_pointer<const uint32_t>(args.selection);
   auto* dst = host_pointer<float>(args.dst);
   for (uint32_t n = 0; n < args.column_count; ++n)
     for (uint32_t k = 0; k < args.width; ++k)
-      dst[activation_index(k, n, args.width, 1)] = src[activation_index(k, selection[n], args.width, column_tile)];
+      dst[activation_index(k, n, args.width, dst_column_tile)] = src[activation_index(k, selection[n], args.width, column_tile)];
 }
 
 }  // namespace quire::reference

@@ -121,7 +121,7 @@ Outcome run_gather(TestDevice& device, const GatherCase& c) {
   memory.place();
   return run_case(memory, dst, [&](Recorder r) {
     return record_gather_columns(r, {memory.slice(src), c.width, c.src_columns, c.column_tile}, memory.slice(selection),
-                                 {memory.slice(dst), c.width, column_count, 1});
+                                 {memory.slice(dst), c.width, column_count, c.dst_column_tile});
   });
 }
 

@@ -92,6 +92,7 @@ struct GatherCase {
   uint32_t src_columns = 0;
   std::vector<float> src;
   std::vector<uint32_t> selection;
+  uint32_t dst_column_tile = 1;
 };
 Outcome run_gather(TestDevice& device, const GatherCase& c);
 

@@ -14,7 +14,7 @@ namespace quire::test {
 
 inline constexpr std::chrono::seconds kPatience{20};
 
-inline KernelVariant gather_kernel() { return {KernelId::gather_columns, WeightType::none, {32, 1}}; }
+inline KernelVariant gather_kernel() { return {KernelId::gather_columns, WeightType::none, {32, 1, 1}}; }
 
 inline constexpr uint32_t kStepWidth = 24;  ///< at most the workgroup of gather_kernel
 inline constexpr std::array<uint32_t, 4> kStepSelection = {2, 0, 3, 3};

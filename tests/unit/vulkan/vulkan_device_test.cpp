@@ -196,7 +196,7 @@ TEST_CASE("vulkan_device: a kernel prepared twice is ready, and one without a sh
   VulkanFixture fixture;
   done(fixture.device().prepare(gather_kernel()));
   done(fixture.device().prepare(gather_kernel()));
-  CHECK(fixture.device().prepare({KernelId::gather_columns, WeightType::q4_1, {32, 1}}).code() == Code::unsupported);
+  CHECK(fixture.device().prepare({KernelId::gather_columns, WeightType::q4_1, {32, 1, 1}}).code() == Code::unsupported);
 }
 
 TEST_CASE("vulkan_device: two devices in one process do not disturb each other") {

@@ -167,6 +167,6 @@ TEST_CASE("vulkan_pipelines: a pipeline is made once for a variant and once more
   VulkanFixture fixture([&](DeviceOptions& options) { options.get_instance_proc_addr = shim.entry(); });
   for (int i = 0; i < 3; ++i) REQUIRE(small_step(fixture.device()).ok());
   CHECK(shim.calls("vkCreateComputePipelines") == 1);
-  REQUIRE(fixture.device().prepare({KernelId::gather_columns, WeightType::none, {16, 1}}).ok());
+  REQUIRE(fixture.device().prepare({KernelId::gather_columns, WeightType::none, {16, 1, 1}}).ok());
   CHECK(shim.calls("vkCreateComputePipelines") == 2);
 }
