@@ -216,7 +216,7 @@ def model_part(data, docs, common):
         ["machine", f"{machine['processor']}, {machine['cpus']} processors, {machine['system']}; load {machine['load']} when it began"],
         ["date, build", f"{report['date']}, commit {data['commit']}, {report['build']}"],
         ["variants", f"`{report['variants']}`"],
-        ["driver's threads", f"{report['bound_driver_threads']}, each on a processor of its own" if report["bound_driver_threads"] else "where the system puts them"],
+        *([["driver's threads", f"{report['bound_driver_threads']}, each on a processor of its own"]] if report.get("bound_driver_threads") else []),
         ["copies on the device", f"{report['copy_gb_s']:.1f} GB/s, bytes read and written together"],
     ]) + "\n"
     if data["first_token_s"] is not None:

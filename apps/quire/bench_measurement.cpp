@@ -168,6 +168,7 @@ Outcome measure_cases(const BenchFlags& flags, Json& report) {
     report["copy_gb_s"] = copy_bytes_s / 1e9;
     // Where an earlier start had no time to tune everything, this one may have chosen more.
     if (report["variants"] != rig.info().variants) report["kernel_variants"] = rig.info().variants;
+    if (report["bound_driver_threads"] != rig.bound_workers()) report["kernel_bound_driver_threads"] = rig.bound_workers();
     BenchSessions sessions;
     for (size_t i = 0; i < cases.size(); ++i) {
       QUIRE_APP_TRY(kernel_times(rig, sessions, cases[i], copy_bytes_s / 1e9, report["results"][i]));

@@ -34,7 +34,10 @@ void add_head(std::string& text, const Json& report) {
   add_line(text, "%s, %s", word(report, "device").c_str(), word(report, "driver").c_str());
   add_line(text, "variants %s", word(report, "variants").c_str());
   if (report.contains("kernel_variants")) add_line(text, "kernels' times are of other variants, tuned between: %s", word(report, "kernel_variants").c_str());
-  if (const auto bound = report["bound_driver_threads"].get<uint32_t>(); bound > 0) add_line(text, "each of the driver's %u threads on a processor of its own", bound);
+  const auto bound = report["bound_driver_threads"].get<uint32_t>();
+  if (bound > 0) add_line(text, "each of the driver's %u threads on a processor of its own", bound);
+  if (report.contains("kernel_bound_driver_threads"))
+    add_line(text, "kernels' times are of %u such threads", report["kernel_bound_driver_threads"].get<uint32_t>());
   if (const auto workers = report["persistent_workers"].get<uint32_t>(); workers > 0) add_line(text, "persistent steps by %u workgroups", workers);
 }
 

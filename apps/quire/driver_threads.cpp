@@ -4,11 +4,14 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
+#include <system_error>
+#include <thread>
 
 namespace quire_app {
 namespace {
@@ -19,7 +22,11 @@ constexpr const char* kTasks = "/proc/self/task";
 /// What lavapipe calls one of the two sorts of its workers; the other, which runs compute shaders, has no name of its own and as many threads.
 constexpr const char* kWorkerName = "llvmpipe-";
 
-/// Identifiers of all threads of this process, the oldest first.
+/// A worker takes its name as it begins to run.
+constexpr int kMostReadings = 20;
+constexpr std::chrono::milliseconds kBetweenReadings{1};
+
+/// Identifiers of all threads of this process, in the order of their start, which is that of the folder.
 std::vector<int> threads() {
   std::vector<int> all;
   std::error_code error;
@@ -28,7 +35,6 @@ std::vector<int> threads() {
     int id = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), id).ec == std::errc()) all.push_back(id);
   }
-  std::sort(all.begin(), all.end());
   return all;
 }
 
@@ -38,6 +44,16 @@ bool is_worker(int thread) {
   return std::getline(file, name) && name.starts_with(kWorkerName);
 }
 
+std::vector<size_t> processors_of(const cpu_set_t& set) {
+  std::vector<size_t> processors;
+  for (size_t i = 0; i < CPU_SETSIZE; ++i)
+    if (CPU_ISSET(i, &set)) processors.push_back(i);
+  return processors;
+}
+
+/// A thread that has ended meanwhile needs no place.
+bool bind(int thread, const cpu_set_t& set) { return sched_setaffinity(thread, sizeof set, &set) == 0 || errno == ESRCH; }
+
 }  // namespace
 
 DriverThreads::DriverThreads() : before_(threads()) {}
@@ -45,18 +61,24 @@ DriverThreads::DriverThreads() : before_(threads()) {}
 uint32_t DriverThreads::spread() const {
   cpu_set_t usable;
   if (sched_getaffinity(0, sizeof usable, &usable) != 0) return 0;
-  std::vector<size_t> processors;
-  for (size_t i = 0; i < CPU_SETSIZE; ++i)
-    if (CPU_ISSET(i, &usable)) processors.push_back(i);
+  const std::vector<size_t> processors = processors_of(usable);
   std::vector<int> started;
-  std::ranges::set_difference(threads(), before_, std::back_inserter(started));
-  const auto workers = static_cast<size_t>(std::ranges::count_if(started, is_worker));
+  size_t workers = 0;
+  for (int reading = 0; reading < kMostReadings; ++reading) {
+    started = threads();
+    std::erase_if(started, [&](int thread) { return std::ranges::find(before_, thread) != before_.end(); });
+    workers = static_cast<size_t>(std::ranges::count_if(started, is_worker));
+    if (workers == 0 || workers >= processors.size()) break;
+    std::this_thread::sleep_for(kBetweenReadings);
+  }
   if (workers < 2 || workers != processors.size()) return 0;
   for (size_t i = 0; i < started.size(); ++i) {
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(processors[i % processors.size()], &one);
-    if (sched_setaffinity(started[i], sizeof one, &one) != 0) return 0;
+    if (bind(started[i], one)) continue;
+    for (const int thread : started) bind(thread, usable);
+    return 0;
   }
   return static_cast<uint32_t>(workers);
 }

@@ -14,11 +14,12 @@ class DriverThreads {
   DriverThreads();
 
   /// Binds the threads started since, in the order of their start, to the processors that this process may use, in turn. Only where the driver is Mesa's
-  /// lavapipe and has as many workers as there are processors: fewer ones the system places better. Returns how many workers; 0: nothing was bound.
+  /// lavapipe and has as many workers as there are processors: fewer ones the system places better. Returns how many workers; 0: nothing is bound.
+  /// Called again it does the same.
   uint32_t spread() const;
 
  private:
-  std::vector<int> before_;  ///< in order
+  std::vector<int> before_;
 };
 
 }  // namespace quire_app

@@ -11,7 +11,7 @@ void add_model(Verb verb, ModelFlags& flags) {
 }
 
 void add_no_tune(Verb verb, ModelFlags& flags) {
-  verb.add_switch("--no-tune", flags.no_tune, "use the defaults instead of what was measured on this device, and measure nothing");
+  verb.add_switch("--no-tune", flags.no_tune, "use the defaults instead of what was measured on this device, measure nothing, and leave a software driver's threads where the system puts them");
 }
 
 void add_device(Verb verb, ModelFlags& flags) {

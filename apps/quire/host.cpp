@@ -12,6 +12,21 @@ namespace {
 
 void log_line(void*, quire_log_level, const char* message) { say(message); }
 
+struct Tuning {
+  ProgressBar bar{"measuring kernels on this device, once"};
+  const DriverThreads& driver_threads;
+  bool begun = false;
+};
+
+/// Kernels are measured as they will run: by threads in their places.
+int show_tuning(void* user, uint64_t done, uint64_t total) {
+  auto& tuning = *static_cast<Tuning*>(user);
+  if (!tuning.begun) tuning.driver_threads.spread();
+  tuning.begun = true;
+  tuning.bar.update(done, total);
+  return interrupted() ? 0 : 1;
+}
+
 int show_progress(void* user, uint64_t done, uint64_t total) {
   static_cast<ProgressBar*>(user)->update(done, total);
   return interrupted() ? 0 : 1;
@@ -46,14 +61,14 @@ Outcome open_engine(const ModelFlags& flags, KernelTimes times, quire_cpp::Engin
   options.cache_budget_bytes = flags.cache_budget_mib << 20;
   options.log = log_line;
   const VectorWidth width = choose_vector_width(flags);
-  ProgressBar bar("measuring kernels on this device, once");
-  options.tuning = flags.no_tune ? 0 : 1;
-  options.tuning_progress = show_progress;
-  options.tuning_progress_user = &bar;
   const DriverThreads driver_threads;
+  Tuning tuning{.driver_threads = driver_threads};
+  options.tuning = flags.no_tune ? 0 : 1;
+  options.tuning_progress = show_tuning;
+  options.tuning_progress_user = &tuning;
   quire_error error = quire_cpp::sized<quire_error>();
   const quire_status status = quire_engine_create(&options, engine.out(), &error);
-  bar.clear();
+  tuning.bar.clear();
   if (status != QUIRE_OK) return failure(status, Doing::device, error.message);
   quire_device_info info = quire_cpp::sized<quire_device_info>();
   if (quire_engine_device(engine.get(), &info) != QUIRE_OK) return {};

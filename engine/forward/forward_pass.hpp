@@ -21,7 +21,7 @@ struct LayerAttention {
   uint32_t rope_kind = 0;    ///< index into StepInput::rope
 };
 
-/// Columns that the last layer computes in full, on tiles of their own; of all others it computes keys and values only.
+/// Columns that the last layer computes in full, on tiles of their own; of all others it computes queries, keys and values.
 struct StepOutputs {
   uint32_t column_count = 0;                 ///< with padding; 0: no column is wanted
   BufferSlice sources;                       ///< uint32 [column_count]: indices of StepInput's columns

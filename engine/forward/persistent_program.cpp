@@ -83,7 +83,7 @@ class Specialization {
   const KernelVariant& kernel() const { return kernel_; }
 
  private:
-  /// A constant that persistent_step has not is 1 in it: column_tile, columns, k_parts.
+  /// A constant that persistent_step has not is 1 in it: column_tile, dst_column_tile, columns, k_parts.
   Status set(const KernelInfo& info, std::string_view name, uint32_t value) {
     const size_t place = place_of(name);
     const bool exists = place < names_of(KernelId::persistent_step).size();

@@ -39,7 +39,7 @@ void add_columns(FamilyPlan& plan, StepRun run) {
   plan.runs.push_back(run);
 }
 
-/// The last layer's other columns are computed for nothing: no later token reads more of them than keys and values.
+/// The last layer's other columns are computed for nothing: no later token reads more of them than keys and values. Queries come with these, in one product.
 void choose_outputs(FamilyPlan& plan) {
   OutputColumns outputs;
   std::vector<uint32_t> selection;

@@ -32,7 +32,7 @@ struct FamilyPlan {
   uint32_t column_tile = 1;
   std::vector<StepRun> runs;
   std::vector<ColumnInfo> columns;           ///< with padding; `sequence` is the run's index
-  /// What the last layer computes beside keys and values, where that takes fewer tiles than all columns; none: all columns.
+  /// What the last layer computes attention and all that follows for, where that takes fewer tiles than all columns; none: all columns.
   std::optional<OutputColumns> outputs;
   std::vector<uint32_t> selection;           ///< columns whose logits are wanted, run by run: indices in `outputs`, else in `columns`
   std::vector<uint32_t> split_count;         ///< per cache group, for the longest column

@@ -34,7 +34,7 @@ std::vector<VariantSet> variant_sets() {
   parts.attend_prefill_workgroup = 8;
   VariantSet tall = chosen;
   tall.lanes = 8;
-  tall.tile_rows = 16;
+  tall.tile_rows = 32;
   tall.few_tiles_per_lane = 3;
   tall.few_k_parts = 1;
   tall.few_max_columns = 2;

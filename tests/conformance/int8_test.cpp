@@ -144,7 +144,7 @@ std::vector<VariantSet> variant_sets() {
   narrow.many_column_tile = narrow.attend_prefill_workgroup = 8;
   VariantSet tall = chosen;
   tall.lanes = 8;
-  tall.tile_rows = 16;
+  tall.tile_rows = 32;
   tall.many_tiles_per_lane = 3;
   return {chosen, narrow, tall};
 }

@@ -92,7 +92,7 @@ std::vector<VariantSet> variant_sets() {
   shared_rows.attend_prefill_workgroup = 8;
   VariantSet tall = chosen;
   tall.lanes = 8;
-  tall.tile_rows = 16;  // a workgroup of three times eight rows starts inside a tile
+  tall.tile_rows = 32;  // a workgroup of three times eight rows starts inside a tile
   tall.few_tiles_per_lane = 3;
   tall.few_k_parts = 1;
   tall.few_max_columns = 2;

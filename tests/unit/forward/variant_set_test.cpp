@@ -28,12 +28,13 @@ TEST_CASE("variant_set: every workgroup fits Vulkan's minimum limits, whatever t
     }
 }
 
-TEST_CASE("variant_set: on a processor a weight tile is as high as a subgroup is wide") {
+TEST_CASE("variant_set: on a processor a weight tile is as high as a subgroup is wide, and at least the words of a cache line") {
   Limits limits;
   limits.host_visible_device_memory = limits.on_processor = true;
   for (const uint32_t subgroup : {4u, 8u, 16u}) {
     limits.subgroup_size = subgroup;
     CHECK(choose_variants(limits).lanes == subgroup);
+    CHECK(choose_variants(limits).tile_rows == 16);
     CHECK(choose_variants(limits).few_k_parts == 1);
   }
 }
