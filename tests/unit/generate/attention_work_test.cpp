@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/forward/kernels.hpp"
+#include "engine/forward/scratch.hpp"
 #include "engine/generate/model.hpp"
 #include "engine/generate/session.hpp"
 #include "tests/support/tiny_llama.hpp"
