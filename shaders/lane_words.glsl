@@ -12,11 +12,6 @@ uvec2 word_address(uvec2 address, uint index) { return address_after(uvec2(addre
 // additions that each wait for the last, with the weights in memory meanwhile. It moves no load across a barrier.
 void keep_load_order() { memoryBarrierBuffer(); }
 
-// The same in products, where it is needed: with 16 lanes the compiler keeps their order by itself, and at a barrier the processor would wait for weights.
-void keep_product_order(uint lanes) {
-  if (lanes < 16u) keep_load_order();
-}
-
 #ifdef SUBGROUP_BROADCAST
 // Word `after` + i from address `first` on in lane i: of memory that the kernel only reads, and of memory that it writes, too. A constant `after` costs no
 // address of its own.

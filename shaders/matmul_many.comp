@@ -156,7 +156,8 @@ void add_group(uint tile[TILES_AT_ONCE], uint group, inout vec4 sum[SUMS]) {
   if (TILES_IN_TURN) {
     // Sixteen sums side by side, a step's weights in registers.
     [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
-      keep_product_order(LANES);
+      // With 16 lanes the compiler keeps the order by itself, and at a barrier the processor would wait for weights.
+      if (LANES < 16u) keep_load_order();
       add_step(tile, group, step, OF_GROUP sum);
     }
   } else {

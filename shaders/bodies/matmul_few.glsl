@@ -174,7 +174,7 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
     if (ROWS_IN_TURN)
       [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
-        if (step * STEP_ELEMENTS % ELEMENTS_IN_ORDER == 0u) keep_product_order(LANES);
+        if (step * STEP_ELEMENTS % ELEMENTS_IN_ORDER == 0u) keep_load_order();
         add_step(group, step, r, whole, dot);
       }
     GroupScale group_scale[GROUP_SCALES];
