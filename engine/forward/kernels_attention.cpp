@@ -10,7 +10,9 @@ namespace {
 /// Query heads that one workgroup of attend_decode serves with one reading of K and V: all that share a K/V head, up to what its registers hold.
 constexpr uint32_t kMaxGroupHeads = 8;
 constexpr uint32_t kMaxLaneKeys = 4;
+constexpr uint32_t kMaxLaneKeysOfRows = 2;  ///< where the lanes load each other's rows, which takes registers, too
 constexpr uint32_t kMaxLanePairs = 4;
+constexpr uint32_t kSlotsAtOnce = 4;  ///< SLOTS_AT_ONCE of attend_decode
 
 struct TableSlices {
   BufferSlice columns;
@@ -47,7 +49,7 @@ uint32_t page_lanes(const VariantSet& v, uint32_t workgroup) {
 
 uint32_t decode_page_lanes(const VariantSet& v, const PageShape& page) {
   const uint32_t lanes = page_lanes(v, v.attend_decode_workgroup);
-  return v.split_slots % lanes == 0 && page.tokens % lanes == 0 && page.v_dim / 2 % lanes == 0 ? lanes : 1;
+  return v.split_slots % lanes == 0 && page.tokens % lanes == 0 && page.k_dim % 16 == 0 && page.v_dim / 2 % lanes == 0 ? lanes : 1;
 }
 
 uint32_t prefill_page_lanes(const VariantSet& v, const PageShape& page, uint32_t workgroup) {
@@ -119,6 +121,8 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   QUIRE_TRY(check_heads(q, shape.q_heads, shape.page.k_dim, "width of the queries"));
   QUIRE_TRY(expect_equal(q.column_tile, 1, "column tile of the queries"));
   if (split_count == 0) return make_error(Code::invalid_argument, "attention needs at least one split");
+  if (shape.page.tokens < kSlotsAtOnce)
+    return make_error(Code::invalid_argument, "attend_decode reads %u slots of a page at once: one has only %u", kSlotsAtOnce, shape.page.tokens);
   QUIRE_ASSIGN(const BufferSlice in, activation_slice(q, "queries"));
   QUIRE_ASSIGN(const BufferSlice out,
                first_bytes(partials, attend_partials_bytes(q.column_count, shape.q_heads, shape.page.v_dim, split_count), "partial attention"));
@@ -130,10 +134,11 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   Work work = attention_work(shape, tables.reads, passes);
   work.bytes += in.size_bytes + out.size_bytes;
   const uint32_t workgroup = r.variants.attend_decode_workgroup;
-  const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, kMaxLaneKeys);
+  const uint32_t row_lanes = decode_page_lanes(r.variants, shape.page);
+  const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, row_lanes > 1 ? kMaxLaneKeysOfRows : kMaxLaneKeys);
   const uint32_t lane_pairs = std::clamp(shape.page.v_dim / 2 / workgroup, 1u, kMaxLanePairs);
   const KernelVariant kernel{KernelId::attend_decode, WeightType::none,
-                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, decode_page_lanes(r.variants, shape.page)}};
+                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, row_lanes}};
   return record(r, kernel, args, {in, slices.columns, slices.sequences, out}, {split_count, shape.page.kv_heads * passes, q.column_count}, work,
                 page_accesses(tables, AccessMode::read));
 }

@@ -3,8 +3,9 @@
 #define args attend_decode_args
 
 const uint SCORES = GROUP_HEADS * LANE_KEYS;
-const uint LANE_ROWS = LANE_KEYS * LANES;
 const uint SUMS = GROUP_HEADS * LANE_PAIRS;
+const uint SLOTS_AT_ONCE = 4u;                            // of V; every page has more
+const uint EIGHTHS_AT_ONCE = PAGE_LANES > 1u ? 2u : 1u;  // of a row of K
 const float kUnseen = -3.0e38;
 shared float weights[SPLIT_SLOTS * GROUP_HEADS];  // [slot][head]: scores, then exp(score - m)
 shared float invocation_maximum[gl_WorkGroupSize.x * GROUP_HEADS];
@@ -33,23 +34,25 @@ Key find_key(Bytes table, uint first, uint begin, uint end, uint kv_head) {
 }
 
 #ifdef SUBGROUP_BROADCAST
-// As load8, of the lanes' slots of key j: row[j * LANES + i] is the address of the codes of lane i's, scale[...] that of its scales.
-void load8_of_lanes(const uvec2 row[LANE_ROWS], const uvec2 scale[LANE_ROWS], uint j, uint format, uint eighth, out vec4 low, out vec4 high) {
+// As load8, of the rows of neighbouring slots, one a lane, from the addresses in lane 0's row on.
+void load8_of_lanes(uvec2 codes, uvec2 scales, uint format, out vec4 low, out vec4 high) {
+  const uint row_code_bytes = page_row_code_bytes(format, args.page.k_dim);
+  const uint row_scale_bytes = page_row_scale_bytes(format, args.page.k_dim);
   uvec4 words = uvec4(0u);
   uvec4 more = uvec4(0u);
   [[unroll]] for (uint lane = 0u; lane < LANES; ++lane) {
     const bvec4 own = bvec4(gl_SubgroupInvocationID == lane);
     if (format == PAGE_FORMAT_F32) {
-      const uvec4 first = Words4In(row[j * LANES + lane]).at[2u * eighth];
-      const uvec4 second = Words4In(row[j * LANES + lane]).at[2u * eighth + 1u];
+      const uvec4 first = Words4In(codes).at[lane * (row_code_bytes / 16u)];
+      const uvec4 second = Words4In(codes).at[lane * (row_code_bytes / 16u) + 1u];
       words = mix(words, first, own);
       more = mix(more, second, own);
     } else if (format == PAGE_FORMAT_Q8) {
-      const uvec2 codes = Words2In(row[j * LANES + lane]).at[eighth];
-      const uint half_scale = uint(HalvesIn(scale[j * LANES + lane]).at[eighth / (PAGE_GROUP / 8u)]);
-      words = mix(words, uvec4(codes, half_scale, 0u), own);
+      const uvec2 bytes = Words2In(codes).at[lane * (row_code_bytes / 8u)];
+      const uint half_scale = uint(HalvesIn(scales).at[lane * (row_scale_bytes / 2u)]);
+      words = mix(words, uvec4(bytes, half_scale, 0u), own);
     } else {
-      const uvec4 halves = Words4In(row[j * LANES + lane]).at[eighth];
+      const uvec4 halves = Words4In(codes).at[lane * (row_code_bytes / 16u)];
       words = mix(words, halves, own);
     }
   }
@@ -67,8 +70,8 @@ void load8_of_lanes(const uvec2 row[LANE_ROWS], const uvec2 scale[LANE_ROWS], ui
 }
 #endif
 
-// score[h * LANE_KEYS + j] += q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
-void add_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
+// score[h * LANE_KEYS + j] = q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
+void find_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
   bool chosen[LANE_KEYS];
   bool any_chosen = false;
   [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
@@ -77,63 +80,92 @@ void add_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], i
   }
   if (!any_chosen) return;
 #ifdef SUBGROUP_BROADCAST
-  uvec2 row[LANE_ROWS];
-  uvec2 scale[LANE_ROWS];
-  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
-    [[unroll]] for (uint i = 0u; i < LANES; ++i) {
-      row[j * LANES + i] = address_after(uvec2(key[j].rows.page), key[j].rows.codes + (key[j].slot + i) * key[j].rows.row_code_bytes);
-      scale[j * LANES + i] = address_after(uvec2(key[j].rows.page), key[j].rows.scales + (key[j].slot + i) * key[j].rows.row_scale_bytes);
-    }
+  // For a key that is not chosen the lanes read a chosen one's rows once more: a choice inside the loop costs more.
+  uvec2 codes[LANE_KEYS];
+  uvec2 scales[LANE_KEYS];
+  uvec2 chosen_codes = uvec2(0u);
+  uvec2 chosen_scales = uvec2(0u);
+  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+    codes[j] = address_after(uvec2(key[j].rows.page), key[j].rows.codes + key[j].slot * key[j].rows.row_code_bytes);
+    scales[j] = address_after(uvec2(key[j].rows.page), key[j].rows.scales + key[j].slot * key[j].rows.row_scale_bytes);
+    chosen_codes = chosen[j] ? codes[j] : chosen_codes;
+    chosen_scales = chosen[j] ? scales[j] : chosen_scales;
+  }
+  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+    codes[j] = chosen[j] ? codes[j] : chosen_codes;
+    scales[j] = chosen[j] ? scales[j] : chosen_scales;
+  }
+  const uint eighth_bytes = 8u * page_row_code_bytes(format, PAGE_GROUP) / PAGE_GROUP;
 #endif
-  const uint eighths = args.page.k_dim / 8u;
-  [[dont_unroll]] for (uint at = 0u; at < eighths; ++at) {
-    const uint d = index_to_load(at, eighths);
-    vec4 low[LANE_KEYS];
-    vec4 high[LANE_KEYS];
-    [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
-      low[j] = vec4(0.0);
-      high[j] = vec4(0.0);
-      if (!chosen[j]) continue;
-#ifdef SUBGROUP_BROADCAST
-      if (PAGE_LANES > 1u) load8_of_lanes(row, scale, j, format, d, low[j], high[j]);
-      else load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
-#else
-      load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
-#endif
-    }
-    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
-      const vec4 q_low = Floats4In(args.q).at[q_at[h] + 2u * d];
-      const vec4 q_high = Floats4In(args.q).at[q_at[h] + 2u * d + 1u];
+  float sum[SCORES];
+  [[unroll]] for (uint i = 0u; i < SCORES; ++i) sum[i] = 0.0;
+  const uint rounds = args.page.k_dim / (8u * EIGHTHS_AT_ONCE);
+  [[dont_unroll]] for (uint at = 0u; at < rounds; ++at) {
+    const uint first = index_to_load(at, rounds) * EIGHTHS_AT_ONCE;
+    [[unroll]] for (uint e = 0u; e < EIGHTHS_AT_ONCE; ++e) {
+      const uint d = first + e;
+      vec4 low[LANE_KEYS];
+      vec4 high[LANE_KEYS];
       [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
-        precise const vec4 products = fma(q_high, high[j], q_low * low[j]);
-        precise const float sum = score[h * LANE_KEYS + j] + ((products.x + products.y) + (products.z + products.w));
-        score[h * LANE_KEYS + j] = sum;
+#ifdef SUBGROUP_BROADCAST
+        if (PAGE_LANES > 1u) {
+          const uvec2 scale = address_after(scales[j], d / (PAGE_GROUP / 8u) * 2u);
+          load8_of_lanes(address_after(codes[j], d * eighth_bytes), scale, format, low[j], high[j]);
+          continue;
+        }
+#endif
+        low[j] = vec4(0.0);
+        high[j] = vec4(0.0);
+        if (chosen[j]) load8(key[j].rows, format, key[j].slot, d, low[j], high[j]);
+      }
+      [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
+        const vec4 q_low = Floats4In(args.q).at[q_at[h] + 2u * d];
+        const vec4 q_high = Floats4In(args.q).at[q_at[h] + 2u * d + 1u];
+        [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
+          precise const vec4 products = fma(q_high, high[j], q_low * low[j]);
+          precise const float next = sum[h * LANE_KEYS + j] + ((products.x + products.y) + (products.z + products.w));
+          sum[h * LANE_KEYS + j] = next;
+        }
       }
     }
   }
+  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
+    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) score[h * LANE_KEYS + j] = chosen[j] ? sum[h * LANE_KEYS + j] : score[h * LANE_KEYS + j];
 }
 
-// Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split, for LANE_PAIRS pairs of dimensions: with
-// PAGE_LANES > 1 the lane's behind each.
-void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot, inout vec2 sum[SUMS]) {
-  [[dont_unroll]] for (uint at = begin; at < end; ++at) {
-    const uint slot = index_to_load(at, end);
-    vec2 v[LANE_PAIRS];
+// Adds the weighted V rows of `count` slots from `first` on, the first one number `split_slot` of the split, for LANE_PAIRS pairs of dimensions: with
+// PAGE_LANES > 1 the lane's behind each. Requires: count <= SLOTS_AT_ONCE.
+void add_rows(PageRows rows, uint format, const uint pair[LANE_PAIRS], const uint count, uint first, uint split_slot, inout vec2 sum[SUMS]) {
+  vec2 v[SLOTS_AT_ONCE * LANE_PAIRS];
+  [[unroll]] for (uint s = 0u; s < count; ++s)
     [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
 #ifdef SUBGROUP_BROADCAST
-      if (PAGE_LANES > 1u) v[i] = load2_of_lanes(rows, format, slot, pair[i], LANES);
-      else v[i] = load2(rows, format, slot, pair[i]);
+      if (PAGE_LANES > 1u) v[s * LANE_PAIRS + i] = load2_of_lanes(rows, format, first + s, pair[i], LANES);
+      else v[s * LANE_PAIRS + i] = load2(rows, format, first + s, pair[i]);
 #else
-      v[i] = load2(rows, format, slot, pair[i]);
+      v[s * LANE_PAIRS + i] = load2(rows, format, first + s, pair[i]);
 #endif
     }
-    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
-      const vec2 weight = vec2(weights[(page_slot + slot) * GROUP_HEADS + h]);
+  [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h)
+    [[unroll]] for (uint s = 0u; s < count; ++s) {
+      const vec2 weight = vec2(weights[(split_slot + s) * GROUP_HEADS + h]);
       [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i) {
-        precise const vec2 next = fma(weight, v[i], sum[h * LANE_PAIRS + i]);
+        precise const vec2 next = fma(weight, v[s * LANE_PAIRS + i], sum[h * LANE_PAIRS + i]);
         sum[h * LANE_PAIRS + i] = next;
       }
     }
+}
+
+// Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split.
+void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot, inout vec2 sum[SUMS]) {
+  uint at = begin;
+  [[dont_unroll]] for (; at + SLOTS_AT_ONCE <= end; at += SLOTS_AT_ONCE) {
+    const uint slot = index_to_load(at, args.page.tokens - SLOTS_AT_ONCE + 1u);
+    add_rows(rows, format, pair, SLOTS_AT_ONCE, slot, page_slot + slot, sum);
+  }
+  [[dont_unroll]] for (; at < end; ++at) {
+    const uint slot = index_to_load(at, end);
+    add_rows(rows, format, pair, 1u, slot, page_slot + slot, sum);
   }
 }
 
@@ -177,9 +209,9 @@ void attend_decode_body(uvec3 workgroup) {
     float score[SCORES];
     [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
     // A format named by a constant lets the compiler keep the choice out of the loop.
-    add_scores(PAGE_FORMAT_F16, key, q_at, score);
-    add_scores(PAGE_FORMAT_F32, key, q_at, score);
-    add_scores(PAGE_FORMAT_Q8, key, q_at, score);
+    find_scores(PAGE_FORMAT_F16, key, q_at, score);
+    find_scores(PAGE_FORMAT_F32, key, q_at, score);
+    find_scores(PAGE_FORMAT_Q8, key, q_at, score);
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
       [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
         const float scaled = key[j].valid ? args.scale * score[h * LANE_KEYS + j] : kUnseen;

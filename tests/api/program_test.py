@@ -184,7 +184,8 @@ def the_vector_width_is_measured_once_remembered_and_used():
                 message = listed_cpu_device(folder, VK_DRIVER_FILES=str(manifest), LP_NATIVE_VECTOR_WIDTH=None)[1]
                 assert ("measuring" in message) == measures, (seconds, message)
         # Files that are damaged, or another's, are replaced; what a child cannot measure leaves the default.
-        for damaged in ("", '{"version": 3, "entries": [{"bits": 7}]}'):
+        version = json.loads(vector_width_file(folder).read_text())["version"]
+        for damaged in ("", json.dumps({"version": version, "entries": [{"bits": 7}]})):
             vector_width_file(folder).write_text(damaged)
             assert "measuring" in listed_cpu_device(folder, LP_NATIVE_VECTOR_WIDTH=None)[1], damaged
             assert json.loads(vector_width_file(folder).read_text())["entries"][0]["driver"] == plain["driver"]
