@@ -4,7 +4,7 @@
 
 const uint SCORES = GROUP_HEADS * LANE_KEYS;
 const uint SUMS = GROUP_HEADS * LANE_PAIRS;
-const uint SLOTS_AT_ONCE = 4u;                            // of V; every page has more
+const uint SLOTS_AT_ONCE = 4u;                            // of V, with PAGE_LANES > 1; every page has more
 const uint EIGHTHS_AT_ONCE = PAGE_LANES > 1u ? 2u : 1u;  // of a row of K
 const float kUnseen = -3.0e38;
 shared float weights[SPLIT_SLOTS * GROUP_HEADS];  // [slot][head]: scores, then exp(score - m)
@@ -70,8 +70,8 @@ void load8_of_lanes(uvec2 codes, uvec2 scales, uint format, out vec4 low, out ve
 }
 #endif
 
-// score[h * LANE_KEYS + j] = q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
-void find_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
+// score[h * LANE_KEYS + j] += q of head h . K of key j, for the keys in pages of the format; q_at[h] is the first element of head h's q, in vec4s.
+void add_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], inout float score[SCORES]) {
   bool chosen[LANE_KEYS];
   bool any_chosen = false;
   [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
@@ -97,8 +97,8 @@ void find_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], 
   }
   const uint eighth_bytes = 8u * page_row_code_bytes(format, PAGE_GROUP) / PAGE_GROUP;
 #endif
-  float sum[SCORES];
-  [[unroll]] for (uint i = 0u; i < SCORES; ++i) sum[i] = 0.0;
+  float before[SCORES];
+  [[unroll]] for (uint i = 0u; i < SCORES; ++i) before[i] = score[i];
   const uint rounds = args.page.k_dim / (8u * EIGHTHS_AT_ONCE);
   [[dont_unroll]] for (uint at = 0u; at < rounds; ++at) {
     const uint first = index_to_load(at, rounds) * EIGHTHS_AT_ONCE;
@@ -123,14 +123,14 @@ void find_scores(uint format, Key key[LANE_KEYS], const uint q_at[GROUP_HEADS], 
         const vec4 q_high = Floats4In(args.q).at[q_at[h] + 2u * d + 1u];
         [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j) {
           precise const vec4 products = fma(q_high, high[j], q_low * low[j]);
-          precise const float next = sum[h * LANE_KEYS + j] + ((products.x + products.y) + (products.z + products.w));
-          sum[h * LANE_KEYS + j] = next;
+          precise const float sum = score[h * LANE_KEYS + j] + ((products.x + products.y) + (products.z + products.w));
+          score[h * LANE_KEYS + j] = sum;
         }
       }
     }
   }
-  [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
-    [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) score[h * LANE_KEYS + j] = chosen[j] ? sum[h * LANE_KEYS + j] : score[h * LANE_KEYS + j];
+  if (PAGE_LANES > 1u)
+    [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = chosen[i % LANE_KEYS] ? score[i] : before[i];
 }
 
 // Adds the weighted V rows of `count` slots from `first` on, the first one number `split_slot` of the split, for LANE_PAIRS pairs of dimensions: with
@@ -159,10 +159,12 @@ void add_rows(PageRows rows, uint format, const uint pair[LANE_PAIRS], const uin
 // Adds the weighted V rows of slots [begin, end) of the page, whose slot 0 is number `page_slot` of the split.
 void add_values(PageRows rows, uint format, const uint pair[LANE_PAIRS], uint begin, uint end, uint page_slot, inout vec2 sum[SUMS]) {
   uint at = begin;
-  [[dont_unroll]] for (; at + SLOTS_AT_ONCE <= end; at += SLOTS_AT_ONCE) {
-    const uint slot = index_to_load(at, args.page.tokens - SLOTS_AT_ONCE + 1u);
-    add_rows(rows, format, pair, SLOTS_AT_ONCE, slot, page_slot + slot, sum);
-  }
+  // Not for f32, nor lane by lane: a compiler's memory and time grow with the code.
+  if (PAGE_LANES > 1u && format != PAGE_FORMAT_F32)
+    [[dont_unroll]] for (; at + SLOTS_AT_ONCE <= end; at += SLOTS_AT_ONCE) {
+      const uint slot = index_to_load(at, args.page.tokens - SLOTS_AT_ONCE + 1u);
+      add_rows(rows, format, pair, SLOTS_AT_ONCE, slot, page_slot + slot, sum);
+    }
   [[dont_unroll]] for (; at < end; ++at) {
     const uint slot = index_to_load(at, end);
     add_rows(rows, format, pair, 1u, slot, page_slot + slot, sum);
@@ -209,9 +211,9 @@ void attend_decode_body(uvec3 workgroup) {
     float score[SCORES];
     [[unroll]] for (uint i = 0u; i < SCORES; ++i) score[i] = 0.0;
     // A format named by a constant lets the compiler keep the choice out of the loop.
-    find_scores(PAGE_FORMAT_F16, key, q_at, score);
-    find_scores(PAGE_FORMAT_F32, key, q_at, score);
-    find_scores(PAGE_FORMAT_Q8, key, q_at, score);
+    add_scores(PAGE_FORMAT_F16, key, q_at, score);
+    add_scores(PAGE_FORMAT_F32, key, q_at, score);
+    add_scores(PAGE_FORMAT_Q8, key, q_at, score);
     [[unroll]] for (uint j = 0u; j < LANE_KEYS; ++j)
       [[unroll]] for (uint h = 0u; h < GROUP_HEADS; ++h) {
         const float scaled = key[j].valid ? args.scale * score[h * LANE_KEYS + j] : kUnseen;
