@@ -9,8 +9,8 @@
 //        heads that share a K/V head (fewer in the last pass). First an invocation owns whole keys, then pairs of dimensions.
 // Spec   workgroup; SPLIT_SLOTS; GROUP_HEADS, query heads served by one reading of K and V; LANE_KEYS and LANE_PAIRS, keys and pairs of dimensions
 //        that an invocation works on at once, so that a query or a weight loaded once serves several.
-//        PAGE_LANES: 1, or with SUBGROUP_BROADCAST workgroup = LANES, all lanes of a subgroup: then loads bring the rows or words of all of them. It must
-//        divide SPLIT_SLOTS, the slots of a page, v_dim / 2 and PAGE_GROUP / 2; 16 must divide k_dim.
+//        PAGE_LANES: 1, or with SUBGROUP_BROADCAST workgroup = LANES, all lanes of a subgroup: then loads bring the rows or words of all of them. It is
+//        at least 4 then, and divides SPLIT_SLOTS, the slots of a page, v_dim / 2 and PAGE_GROUP / 2; 16 divides k_dim.
 // Sums   f32. A score: pairs of eight elements in order; the weights' sum: an invocation's keys in order, then invocations in order; a dimension's sum:
 //        slots in order. All are functions of the slot's index, the shape and the specialization.
 // Bytes  K and V of the split once a pass; shared memory 4 * GROUP_HEADS * (SPLIT_SLOTS + 2 * workgroup).

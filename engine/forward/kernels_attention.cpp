@@ -12,7 +12,6 @@ constexpr uint32_t kMaxGroupHeads = 8;
 constexpr uint32_t kMaxLaneKeys = 4;
 constexpr uint32_t kMaxLaneKeysOfRows = 2;  ///< where the lanes load each other's rows, which takes registers, too
 constexpr uint32_t kMaxLanePairs = 4;
-constexpr uint32_t kSlotsAtOnce = 4;  ///< SLOTS_AT_ONCE of attend_decode
 
 struct TableSlices {
   BufferSlice columns;
@@ -49,7 +48,8 @@ uint32_t page_lanes(const VariantSet& v, uint32_t workgroup) {
 
 uint32_t decode_page_lanes(const VariantSet& v, const PageShape& page) {
   const uint32_t lanes = page_lanes(v, v.attend_decode_workgroup);
-  return v.split_slots % lanes == 0 && page.tokens % lanes == 0 && page.k_dim % 16 == 0 && page.v_dim / 2 % lanes == 0 ? lanes : 1;
+  const bool rows_fit = v.split_slots % lanes == 0 && page.tokens % lanes == 0 && page.k_dim % 16 == 0 && page.v_dim / 2 % lanes == 0;
+  return rows_fit && lanes >= 4 ? lanes : 1;
 }
 
 uint32_t prefill_page_lanes(const VariantSet& v, const PageShape& page, uint32_t workgroup) {
@@ -121,8 +121,6 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   QUIRE_TRY(check_heads(q, shape.q_heads, shape.page.k_dim, "width of the queries"));
   QUIRE_TRY(expect_equal(q.column_tile, 1, "column tile of the queries"));
   if (split_count == 0) return make_error(Code::invalid_argument, "attention needs at least one split");
-  if (shape.page.tokens < kSlotsAtOnce)
-    return make_error(Code::invalid_argument, "attend_decode reads %u slots of a page at once: one has only %u", kSlotsAtOnce, shape.page.tokens);
   QUIRE_ASSIGN(const BufferSlice in, activation_slice(q, "queries"));
   QUIRE_ASSIGN(const BufferSlice out,
                first_bytes(partials, attend_partials_bytes(q.column_count, shape.q_heads, shape.page.v_dim, split_count), "partial attention"));

@@ -4,7 +4,7 @@
 
 const uint SCORES = GROUP_HEADS * LANE_KEYS;
 const uint SUMS = GROUP_HEADS * LANE_PAIRS;
-const uint SLOTS_AT_ONCE = 4u;                            // of V, with PAGE_LANES > 1; every page has more
+const uint SLOTS_AT_ONCE = 4u;                           // of V, with PAGE_LANES > 1: a page has no fewer
 const uint EIGHTHS_AT_ONCE = PAGE_LANES > 1u ? 2u : 1u;  // of a row of K
 const float kUnseen = -3.0e38;
 shared float weights[SPLIT_SLOTS * GROUP_HEADS];  // [slot][head]: scores, then exp(score - m)
