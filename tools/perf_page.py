@@ -95,14 +95,18 @@ def depth_part(data):
     rows, results = [], report["results"]
     depths, times_ms = [result["depth"] for result in results], [result["wall_us"] / result["tokens"] / 1000 for result in results]
     offset, slope = line_of_least_squares(depths, times_ms)
+    pairs = data["attention"]["pairs"]
+    products = [pair["products"] for pair in pairs]
     for result, time_ms in zip(results, times_ms):
         attention = [row for row in result["kernels"] if row["kernel"] == "attend_decode"]
         row = [str(result["depth"]), spread(result), f"{time_ms:.2f}", f"{offset + slope * result['depth']:.2f}"]
-        row += [f"{attention[0]['gmac_s']:.1f}", f"{100 * attention[0]['gmac_s'] / data['f16_gmac_s']:.0f} %", f"{100 * attention[0]['copy_share']:.0f} %"] if attention else [""] * 3
+        row += [f"{attention[0]['gmac_s']:.1f}", f"{100 * attention[0]['gmac_s'] / statistics.median(products):.0f} %", f"{100 * attention[0]['copy_share']:.0f} %"] if attention else [""] * 3
         rows.append(row)
     text = table(["depth", "decode, tok/s", "ms a token", "on the line", "attention, GMAC/s", "of f16 matrix × vector", "of copy bandwidth"], rows)
-    return (f"### By context depth\n\n`{report['command']}`\n\nThe line of least squares: {offset:.2f} ms a token and {1000 * slope:.2f} µs for each token in the cache. One-token products "
-            f"of f16 matrices of 8 to 16 million weights reach {data['f16_gmac_s']:.1f} GMAC/s on this device.\n\n{text}\n")
+    return (f"### By context depth\n\n`{report['command']}`\n\nThe line of least squares: {offset:.2f} ms a token and {1000 * slope:.2f} µs for each token in the cache. Attention "
+            f"beside one-token products of f16 matrices of 8 to 16 million weights, in {len(pairs)} rounds of both in turn (`{data['attention']['command']}`): "
+            f"{median_and_range([pair['attention'] for pair in pairs], 1)} GMAC/s and {median_and_range(products, 1)}; the ratio within a round is "
+            f"{median_and_range([pair['attention'] / pair['products'] for pair in pairs], 2)}. The table has one run a depth, beside the median of those products.\n\n{text}\n")
 
 
 def sequences_part(data):
