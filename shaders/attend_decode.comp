@@ -9,8 +9,10 @@
 //        heads that share a K/V head (fewer in the last pass). First an invocation owns whole keys, then pairs of dimensions.
 // Spec   workgroup; SPLIT_SLOTS; GROUP_HEADS, query heads served by one reading of K and V; LANE_KEYS and LANE_PAIRS, keys and pairs of dimensions
 //        that an invocation works on at once, so that a query or a weight loaded once serves several.
-//        PAGE_LANES: 1, or with SUBGROUP_BROADCAST workgroup = LANES, all lanes of a subgroup: then loads bring the rows or words of all of them. It is
-//        at least 4 then, and divides SPLIT_SLOTS, the slots of a page, v_dim / 2 and PAGE_GROUP / 2; 16 divides k_dim.
+//        K_DIM and V_DIM, the elements of a row of K and V as constants: then the distance of rows is one, too.
+//        PAGE_LANES: 1, or with SUBGROUP_BROADCAST workgroup = LANES, all lanes of a subgroup, which run in step: then loads bring the rows or words of all
+//        of them. It is at least 4 then, and divides SPLIT_SLOTS, the slots of a page and PAGE_GROUP / 2; PAGE_LANES * LANE_PAIRS divides V_DIM / 2;
+//        16 divides K_DIM.
 // Sums   f32. A score: pairs of eight elements in order; the weights' sum: an invocation's keys in order, then invocations in order; a dimension's sum:
 //        slots in order. All are functions of the slot's index, the shape and the specialization.
 // Bytes  K and V of the split once a pass; shared memory 4 * GROUP_HEADS * (SPLIT_SLOTS + 2 * workgroup).
@@ -25,6 +27,8 @@ layout(constant_id = 6) const uint PAGE_LANES = 1;
 #else
 const uint PAGE_LANES = 1u;
 #endif
+layout(constant_id = 7) const uint K_DIM = 64;
+layout(constant_id = 8) const uint V_DIM = 64;
 layout(push_constant) uniform Push { AttendDecodeArgs attend_decode_args; };
 #include "shaders/bodies/attend_decode.glsl"
 

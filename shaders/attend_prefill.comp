@@ -81,7 +81,7 @@ void store(uint row, uint query, float value) {
 void load_chunk(PageRows rows, uint format, uint slot, uint first, out float row[CHUNK]) {
 #ifdef SUBGROUP_BROADCAST
   if (PAGE_LANES > 1u) {
-    const vec2 own = load2_of_lanes(rows, format, slot, first / 2u, ROW_LANES);
+    const vec2 own = load2_of_lanes(pairs_of_lanes(rows, format, slot, first / 2u), format, 0u, 0u, 0u, ROW_LANES);
     [[unroll]] for (uint i = 0u; i < CHUNK; ++i) row[i] = subgroupBroadcast(own[i % 2u], i / 2u);
     return;
   }

@@ -69,23 +69,39 @@ vec2 load2(PageRows rows, uint format, uint slot, uint pair) {
 }
 
 #ifdef SUBGROUP_BROADCAST
-// Elements 2 * (pair + lane) and 2 * (pair + lane) + 1 of a row that all lanes share, in the first `lanes`; zeros in the others.
-// Requires: pair is a multiple of `lanes`, a constant that divides PAGE_GROUP / 2.
-vec2 load2_of_lanes(PageRows rows, uint format, uint slot, uint pair, const uint lanes) {
+// Where the lanes load a row's pairs together: the address of the first one's codes, and of the scales from its group on.
+struct PairsOfLanes {
+  uvec2 codes;
+  uvec2 scales;
+};
+
+PairsOfLanes pairs_of_lanes(PageRows rows, uint format, uint slot, uint pair) {
+  const uvec2 page = uvec2(rows.page);
   const uint pair_bytes = format == PAGE_FORMAT_F32 ? 8u : format == PAGE_FORMAT_Q8 ? 2u : 4u;
-  const uvec2 row = address_after(uvec2(rows.page), rows.codes + slot * rows.row_code_bytes + pair * pair_bytes);
+  return PairsOfLanes(address_after(page, rows.codes + slot * rows.row_code_bytes + pair * pair_bytes),
+                      address_after(page, rows.scales + slot * rows.row_scale_bytes + pair / (PAGE_GROUP / 2u) * 2u));
+}
+
+// Of a row of `dim` elements, `row` rows after the one of `pairs`: the elements of the pair `after` + lane behind its first pair, in the first `lanes`;
+// zeros in the others. Constants cost no address of their own. Requires: the first pair and `after` are multiples of `lanes`, a constant that divides
+// PAGE_GROUP / 2 and is at least 4.
+vec2 load2_of_lanes(PairsOfLanes pairs, uint format, const uint dim, const uint row, const uint after, const uint lanes) {
   uvec2 words = uvec2(0u);
+  const uint first = row * (dim / 2u) + after;
   [[unroll]] for (uint lane = 0u; lane < lanes; ++lane) {
     const bvec2 own = bvec2(gl_SubgroupInvocationID == lane);
     uvec2 of_lane = uvec2(0u);
-    if (format == PAGE_FORMAT_F32) of_lane = Words2In(row).at[lane];
-    else if (format == PAGE_FORMAT_Q8) of_lane.x = uint(HalvesIn(row).at[lane]);
-    else of_lane.x = WordsIn(row).at[lane];
+    if (format == PAGE_FORMAT_F32) of_lane = Words2In(pairs.codes).at[first + lane];
+    else if (format == PAGE_FORMAT_Q8) of_lane.x = WordsIn(pairs.codes).at[(first + lane) / 2u];
+    else of_lane.x = WordsIn(pairs.codes).at[first + lane];
     words = mix(words, of_lane, own);
   }
   if (format == PAGE_FORMAT_F32) return uintBitsToFloat(words);
-  if (format == PAGE_FORMAT_Q8)
-    return load_scale(rows, slot, pair / (PAGE_GROUP / 2u)) * vec2(ivec2(int(words.x) << 24, int(words.x) << 16) >> 24);
+  if (format == PAGE_FORMAT_Q8) {
+    const uint scale = row * (page_row_scale_bytes(format, dim) / 2u) + after / (PAGE_GROUP / 2u);
+    const int upper = int(words.x << (16u - gl_SubgroupInvocationID % 2u * 16u));  // a word has the codes of two pairs
+    return unpackHalf2x16(uint(HalvesIn(pairs.scales).at[scale])).x * vec2(ivec2(upper << 8, upper) >> 24);
+  }
   return unpackHalf2x16(words.x);
 }
 #endif

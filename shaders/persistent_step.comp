@@ -28,6 +28,8 @@ layout(constant_id = 10) const uint WEIGHT_TYPES = 0;
 layout(constant_id = 11) const uint KERNELS = 0;
 layout(constant_id = 12) const uint LANES_PER_LOAD = 1;
 layout(constant_id = 13) const uint PAGE_LANES = 1;
+layout(constant_id = 14) const uint K_DIM = 64;
+layout(constant_id = 15) const uint V_DIM = 64;
 const uint COLUMN_TILE = 1u;
 const uint DST_COLUMN_TILE = 1u;
 const uint COLUMNS = 1u;
@@ -119,9 +121,8 @@ void complete_unit() {
     EACH_PIECE matmul_few_body_##type(piece % op.plane, piece / op.plane);
 
 // The kernel's invocation at a piece, counted along `length` workgroups: a row, or a plane.
-uint invocation_of(StepOperation op, uint piece, uint length) {
-  return (piece / op.parts % length * op.parts + piece % op.parts) * LANES + gl_LocalInvocationID.x;
-}
+uint first_invocation_of(StepOperation op, uint piece, uint length) { return (piece / op.parts % length * op.parts + piece % op.parts) * LANES; }
+uint invocation_of(StepOperation op, uint piece, uint length) { return first_invocation_of(op, piece, length) + gl_LocalInvocationID.x; }
 
 bool is_kernel(StepOperation op, uint kernel) { return (KERNELS >> kernel & 1u) != 0u && op.kernel == kernel; }
 
@@ -158,7 +159,7 @@ void run_pieces(StepOperation op, uint begin, uint end) {
     load_arguments(op.args, attend_merge_args);
     EACH_PIECE {
       const uint workgroup = piece / op.parts;
-      attend_merge_body(invocation_of(op, piece, op.row), workgroup % op.plane / op.row, workgroup / op.plane);
+      attend_merge_body(first_invocation_of(op, piece, op.row), workgroup % op.plane / op.row, workgroup / op.plane);
     }
   } else if (is_kernel(op, KERNEL_rope_page_write)) {
     load_arguments(op.args, rope_page_write_args);

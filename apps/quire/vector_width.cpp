@@ -24,7 +24,7 @@ constexpr uint32_t kDefaultBits = 256, kWideBits = 512;
 constexpr double kLeastGain = 1.05;      ///< below it a difference is noise
 constexpr int kRounds = 2;
 constexpr std::chrono::milliseconds kLimit{60000};  ///< of all children; compiling kernels for the first time takes most of it
-constexpr int kFileVersion = 4;           ///< 1 to 3: measured other kernels, some of which did not bear every width, by threads that shared processors
+constexpr int kFileVersion = 5;           ///< 1 to 4: measured other kernels, some of which did not bear every width, by threads that shared processors
 constexpr size_t kMostEntries = 16;      ///< older ones are forgotten
 
 /// What decides which driver the Vulkan loader finds; it can be read without loading one.

@@ -95,7 +95,7 @@ constexpr AddressField kPersistentStep[] = {REQUIRED(PersistentStepArgs, operati
 // tile width of the activations, `dst_column_tile` of the result where it differs; `tiles_per_lane` is how many weight tiles one lane owns; `columns` how many columns it accumulates;
 // `k_parts` how many lanes share one row's sum (workgroup = lanes * k_parts); `lanes_per_load` the lanes whose words one load brings, 1 or `lanes`, `page_lanes` the same of pages; `split_slots` the slots of one attention split; `group_heads` how many
 // query heads of a K/V head one reading of K and V serves; `matrix_rows` and `matrix_depth` the shape of a cooperative matrix of weights, `matrix_depth` and
-// `matrix_columns` of one of activations, and `subgroup` the lanes that share one; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `function` is GATE_SILU or GATE_GELU.
+// `matrix_columns` of one of activations, and `subgroup` the lanes that share one; `lane_keys` and `lane_pairs` the keys and pairs of dimensions a lane works on at once; `k_dim` and `v_dim` the elements of a row; `function` is GATE_SILU or GATE_GELU.
 constexpr std::string_view kSpecEmbed[] = {"workgroup", "tile_rows", "column_tile"};
 constexpr std::string_view kSpecNorm[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecMany[] = {"workgroup", "lanes", "column_tile", "tiles_per_lane", "k_parts", "tile_rows", "lanes_per_load"};
@@ -106,11 +106,11 @@ constexpr std::string_view kSpecTiled[] = {"workgroup", "column_tile"};
 constexpr std::string_view kSpecGather[] = {"workgroup", "column_tile", "dst_column_tile"};
 constexpr std::string_view kSpecGated[] = {"workgroup", "column_tile", "function"};
 constexpr std::string_view kSpecPrefill[] = {"workgroup", "column_tile", "lanes", "page_lanes"};
-constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs", "lanes", "page_lanes"};
-constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots"};
+constexpr std::string_view kSpecDecode[] = {"workgroup", "split_slots", "group_heads", "lane_keys", "lane_pairs", "lanes", "page_lanes", "k_dim", "v_dim"};
+constexpr std::string_view kSpecMerge[] = {"workgroup", "split_slots", "lanes", "page_lanes", "v_dim"};
 constexpr std::string_view kSpecPlain[] = {"workgroup"};
 constexpr std::string_view kSpecPersistent[] = {"workgroup", "lanes", "tiles_per_lane", "tile_rows", "norm_workgroup", "split_slots", "group_heads", "lane_keys",
-                                                "lane_pairs", "function", "weight_types", "kernels", "lanes_per_load", "page_lanes"};
+                                                "lane_pairs", "function", "weight_types", "kernels", "lanes_per_load", "page_lanes", "k_dim", "v_dim"};
 
 constexpr KernelInfo kKernels[] = {
     {KernelId::embed_rows, "embed_rows", sizeof(EmbedRowsArgs), kEmbedRows, kSpecEmbed, kWeightTypes},

@@ -65,7 +65,7 @@ struct AddressField {
 };
 
 inline constexpr uint32_t kMaxAddressFields = 6;
-inline constexpr uint32_t kMaxSpecConstants = 14;
+inline constexpr uint32_t kMaxSpecConstants = 16;
 
 struct KernelInfo {
   KernelId id{};

@@ -134,9 +134,11 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   const uint32_t workgroup = r.variants.attend_decode_workgroup;
   const uint32_t row_lanes = decode_page_lanes(r.variants, shape.page);
   const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, row_lanes > 1 ? kMaxLaneKeysOfRows : kMaxLaneKeys);
-  const uint32_t lane_pairs = std::clamp(shape.page.v_dim / 2 / workgroup, 1u, kMaxLanePairs);
+  uint32_t lane_pairs = std::clamp(shape.page.v_dim / 2 / workgroup, 1u, kMaxLanePairs);
+  while (row_lanes > 1 && shape.page.v_dim / 2 / row_lanes % lane_pairs != 0) --lane_pairs;
   const KernelVariant kernel{KernelId::attend_decode, WeightType::none,
-                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, row_lanes}};
+                             {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, row_lanes, shape.page.k_dim,
+                              shape.page.v_dim}};
   return record(r, kernel, args, {in, slices.columns, slices.sequences, out}, {split_count, shape.page.kv_heads * passes, q.column_count}, work,
                 page_accesses(tables, AccessMode::read));
 }
@@ -153,8 +155,10 @@ Status record_attend_merge(Recorder r, BufferSlice partials, uint32_t split_coun
   QUIRE_ASSIGN(const BufferSlice column_infos, first_bytes(columns, uint64_t{dst.column_count} * sizeof(ColumnInfo), "columns"));
   const AttendMergeArgs args{.partials = 0, .columns = 0, .dst = 0, .q_heads = shape.q_heads, .v_dim = shape.page.v_dim, .window = shape.window,
                              .column_count = dst.column_count, .split_count = split_count};
-  const uint32_t workgroup = r.variants.elementwise_workgroup;
-  return record(r, {KernelId::attend_merge, WeightType::none, {workgroup, r.variants.split_slots}}, args, {in, column_infos, out},
+  const uint32_t row_lanes = decode_page_lanes(r.variants, shape.page);
+  const uint32_t workgroup = row_lanes > 1 ? row_lanes : r.variants.elementwise_workgroup;
+  const KernelVariant kernel{KernelId::attend_merge, WeightType::none, {workgroup, r.variants.split_slots, r.variants.attend_decode_workgroup, row_lanes, shape.page.v_dim}};
+  return record(r, kernel, args, {in, column_infos, out},
                 {ceil_div(shape.page.v_dim, workgroup), shape.q_heads, dst.column_count}, {.bytes = in.size_bytes + out.size_bytes, .macs = in.size_bytes / 4});
 }
 
