@@ -88,6 +88,29 @@ def speed_part(data, common):
     return text + table(head, rows)
 
 
+def attention_added(without, deep):
+    """Of two results in turn, at depth 0 and at another one: what the depth adds to a step is attention, with the merge of its splits. GMAC/s and GB/s, or
+    None where the difference is lost in noise."""
+    seconds = statistics.median(b - a for a, b in zip(without["samples_s"], deep["samples_s"]))
+    more = {key: sum(sign * row[key] for sign, result in ((-1, without), (1, deep)) for row in result["kernels"] if row["kernel"] == "attend_decode")
+            for key in ("multiply_adds", "moved_bytes")}
+    return {"gmac_s": more["multiply_adds"] / 1e9 / seconds, "gb_s": more["moved_bytes"] / 1e9 / seconds} if seconds > 0 else None
+
+
+def attention_text(measured):
+    """The sentence about attention beside products, from the rounds of both."""
+    pairs = [pair for pair in measured["pairs"] if pair["attention"]]
+    products, attention = (f"`{command}`" for command in measured["commands"])
+    text = (f"Attention in GMAC/s is that of what a depth adds to the wall time of a step, the merge of its splits included. In {len(measured['pairs'])} rounds of "
+            f"{products}, a step that is little else than one-token products of f16 matrices of 8 to 16 million weights, and {attention} in turn: ")
+    if not pairs:
+        return text + "the difference is lost in noise."
+    lost = len(measured["pairs"]) - len(pairs)
+    return (text + f"attention {median_and_range([pair['attention'] for pair in pairs], 1)} GMAC/s, products {median_and_range([pair['products'] for pair in pairs], 1)}; "
+            f"the ratio within a round is {median_and_range([pair['attention'] / pair['products'] for pair in pairs], 2)}" +
+            (f", {lost} lost in noise left out." if lost else "."))
+
+
 def depth_part(data):
     report = data.get("depths")
     if report is None:
@@ -95,18 +118,15 @@ def depth_part(data):
     rows, results = [], report["results"]
     depths, times_ms = [result["depth"] for result in results], [result["wall_us"] / result["tokens"] / 1000 for result in results]
     offset, slope = line_of_least_squares(depths, times_ms)
-    pairs = data["attention"]["pairs"]
-    products = [pair["products"] for pair in pairs]
+    products = statistics.median(pair["products"] for pair in data["attention"]["pairs"])
     for result, time_ms in zip(results, times_ms):
-        attention = [row for row in result["kernels"] if row["kernel"] == "attend_decode"]
+        added = attention_added(results[0], result) if result["depth"] else None
         row = [str(result["depth"]), spread(result), f"{time_ms:.2f}", f"{offset + slope * result['depth']:.2f}"]
-        row += [f"{attention[0]['gmac_s']:.1f}", f"{100 * attention[0]['gmac_s'] / statistics.median(products):.0f} %", f"{100 * attention[0]['copy_share']:.0f} %"] if attention else [""] * 3
+        row += [f"{added['gmac_s']:.1f}", f"{100 * added['gmac_s'] / products:.0f} %", f"{100 * added['gb_s'] / report['copy_gb_s']:.0f} %"] if added else [""] * 3
         rows.append(row)
     text = table(["depth", "decode, tok/s", "ms a token", "on the line", "attention, GMAC/s", "of f16 matrix × vector", "of copy bandwidth"], rows)
-    return (f"### By context depth\n\n`{report['command']}`\n\nThe line of least squares: {offset:.2f} ms a token and {1000 * slope:.2f} µs for each token in the cache. Attention "
-            f"beside one-token products of f16 matrices of 8 to 16 million weights, in {len(pairs)} rounds of both in turn (`{data['attention']['command']}`): "
-            f"{median_and_range([pair['attention'] for pair in pairs], 1)} GMAC/s and {median_and_range(products, 1)}; the ratio within a round is "
-            f"{median_and_range([pair['attention'] / pair['products'] for pair in pairs], 2)}. The table has one run a depth, beside the median of those products.\n\n{text}\n")
+    return (f"### By context depth\n\n`{report['command']}`\n\nThe line of least squares: {offset:.2f} ms a token and {1000 * slope:.2f} µs for each token in the "
+            f"cache. {attention_text(data['attention'])} The table has one run a depth, beside the median of those products.\n\n{text}\n")
 
 
 def sequences_part(data):
