@@ -48,7 +48,7 @@ shared float product[4u * MATRIX_ROWS * MATRIX_COLUMNS];  // one matrix a subgro
 // What f16 cannot hold becomes its largest number; what is no number stays none.
 f16vec4 to_half(vec4 values) { return f16vec4(mix(clamp(values, vec4(-65504.0), vec4(65504.0)), values, isnan(values))); }
 
-void load_weights(WordsIn weights, uint first_row, uint first_step, uint steps, uint row_blocks, uint tile_words) {
+void load_weights(WordsIn weights, uint first_row, uint first_step, uint steps, uint tile_words) {
   for (uint i = gl_LocalInvocationID.x; i < ROWS * ITEMS; i += gl_WorkGroupSize.x) {
     const uint row = i % ROWS;
     const uint item = i / ROWS;
@@ -57,7 +57,7 @@ void load_weights(WordsIn weights, uint first_row, uint first_step, uint steps, 
     const uint item_step = first_step + item * ITEM_STEPS;
 #if GROUP_SCALES
     GroupScale group_scale[GROUP_SCALES];
-    unpack_scales(weights, tile, row_blocks, min(item_step, steps - 1u) / GROUP_STEPS, RowAt(0u, false), group_scale);
+    unpack_scales(weights, tile, min(item_step, steps - 1u) / GROUP_STEPS, RowAt(0u, false), group_scale);
 #endif
     [[unroll]] for (uint s = 0u; s < ITEM_STEPS; ++s) {
       const uint step = item_step + s;
@@ -106,8 +106,7 @@ void main() {
   const uint first_tile = gl_WorkGroupID.z * COLUMN_TILES;
 
   WordsIn weights = WordsIn(args.weights);
-  const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
+  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, weight_row_blocks(args.width, kWeightBlock.elements));
   const uint steps = (args.width + GROUP_ELEMENTS - 1u) / GROUP_ELEMENTS * GROUP_STEPS;
   const uint block_row = gl_SubgroupID / 2u * BLOCK;
   const uint block_column = gl_SubgroupID % 2u * BLOCK;
@@ -117,7 +116,7 @@ void main() {
     sum[i] = coopmat<float, gl_ScopeSubgroup, MATRIX_ROWS, MATRIX_COLUMNS, gl_MatrixUseAccumulator>(0.0);
 
   for (uint first_step = 0u; first_step < steps; first_step += CHUNK_STEPS) {
-    load_weights(weights, first_row, first_step, steps, row_blocks, tile_words);
+    load_weights(weights, first_row, first_step, steps, tile_words);
     load_columns(first_tile, tile_count, first_step, steps);
     barrier();
     for (uint k = 0u; k < CHUNK; k += MATRIX_DEPTH) {

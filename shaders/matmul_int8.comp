@@ -63,8 +63,7 @@ void main() {
   if (first_tile >= tile_count) return;
 
   WordsIn weights = WordsIn(args.weights);
-  const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
+  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, weight_row_blocks(args.width, kWeightBlock.elements));
   uint tile[TILES_PER_LANE];
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(first_row(first_tile + r, args.rows, MATMUL_PLAIN), tile_words);
   vec4 sum[SUMS];
@@ -76,7 +75,7 @@ void main() {
     GroupScale group_scale[TILES_PER_LANE][GROUP_SCALES];
     int bytes[TILES_PER_LANE][GROUP_QUADS];
     [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) {
-      unpack_scales(weights, tile[r], row_blocks, group, RowAt(lane, false), group_scale[r]);
+      unpack_scales(weights, tile[r], group, RowAt(lane, false), group_scale[r]);
       [[unroll]] for (uint step = 0u; step < GROUP_STEPS; ++step) {
         vec4 code[STEP_QUADS];
         unpack_step(weights, tile[r], group, step, RowAt(lane, false), code);

@@ -39,7 +39,6 @@ shared vec4 part_sums[K_PARTS > 1u ? K_PARTS * LANES : 1u];
 WordsIn matrix;
 uint lane;
 uint part;
-uint row_blocks;
 uint tile_words;
 
 // Rows of types with scales are whole groups. The others may end within one: there weights past the width are zero, and the last element stands in for those
@@ -151,7 +150,7 @@ void add_step(uint tile[TILES_AT_ONCE], uint group, uint step, SCALES_OF_GROUP i
 void add_group(uint tile[TILES_AT_ONCE], uint group, inout vec4 sum[SUMS]) {
 #if GROUP_SCALES
   GroupScale group_scale[TILES_AT_ONCE][GROUP_SCALES];
-  [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);
+  [[unroll]] for (uint r = 0u; r < TILES_AT_ONCE; ++r) unpack_scales(matrix, tile[r], group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale[r]);
 #endif
   if (TILES_IN_TURN) {
     // Sixteen sums side by side, a step's weights in registers.
@@ -210,8 +209,7 @@ void main() {
   if (first_tile >= tile_count) return;
 
   matrix = WordsIn(args.weights);
-  row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
+  tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, weight_row_blocks(args.width, kWeightBlock.elements));
   vec4 sum[SUMS];
   vec4 gate[QUADS];
   vec4 own[QUADS];

@@ -58,7 +58,7 @@ constexpr bool weight_types_are_consistent() {
   for (size_t i = 0; i < std::size(kWeightTypeInfos); ++i) {
     const WeightTypeInfo& info = kWeightTypeInfos[i];
     if ((i > 0 && info.type <= kWeightTypes[i - 1]) || info.block.elements % info.file_block_elements != 0 ||
-        info.block.elements % info.group_elements != 0 || info.block.words_offset % 2 != 0 || info.block.words_offset > 2 * info.block.halves)
+        info.block.elements % info.group_elements != 0 || info.block.halves > 2 || info.block.words_offset % 2 != 0 || info.block.words_offset > 2 * info.block.halves)
       return false;
   }
   return true;

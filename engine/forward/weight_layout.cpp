@@ -31,7 +31,7 @@ void pack_row(const WeightBlock& block, uint32_t tile_rows, uint32_t row_blocks,
       const uint32_t before = kHalfBytes * h;  // bytes of 16-bit values ahead of it; the words may lie in between
       const uint32_t source = before < block.words_offset ? before : before + word_bytes;
       const uint32_t number = b * block.halves + h;
-      std::memcpy(tile + size_t{kWordBytes} * weight_half_index(block, tile_rows, row_blocks, number, row_in_tile) + kHalfBytes * (number % 2), whole + source,
+      std::memcpy(tile + size_t{kWordBytes} * weight_half_index(block, tile_rows, number, row_in_tile) + kHalfBytes * (number % 2), whole + source,
                   kHalfBytes);
     }
   }

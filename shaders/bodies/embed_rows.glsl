@@ -19,11 +19,10 @@ void embed_rows_body(uint index) {
     for (uint k = group * GROUP_ELEMENTS; k < end; ++k) dst.at[activation_index(k, column, args.width, COLUMN_TILE)] = 0.0;
     return;
   }
-  const uint row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile = first_word(row, weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks));
+  const uint tile = first_word(row, weight_tile_words(kWeightBlock, TILE_ROWS, weight_row_blocks(args.width, kWeightBlock.elements)));
 #if GROUP_SCALES
   GroupScale group_scale[GROUP_SCALES];
-  unpack_scales(WordsIn(args.weights), tile, row_blocks, group, RowAt(0u, false), group_scale);
+  unpack_scales(WordsIn(args.weights), tile, group, RowAt(0u, false), group_scale);
 #endif
   for (uint at = 0u; at < GROUP_STEPS; ++at) {
     const uint step = index_to_load(at, GROUP_STEPS);

@@ -21,7 +21,6 @@ shared float part_sums[K_PARTS > 1u ? K_PARTS * ROW_SUMS * LANES : 1u];
 // What one invocation works on.
 WordsIn matrix;
 uint lane;
-uint row_blocks;
 uint tile[TILES_PER_LANE];  // where lane 0's row of each LANES rows starts
 uint column[COLUMNS];
 
@@ -178,7 +177,7 @@ void add_group(uint group, bool whole, inout float sum[ROW_SUMS]) {
         add_step(group, step, r, whole, dot);
       }
     GroupScale group_scale[GROUP_SCALES];
-    unpack_scales(matrix, tile[r], row_blocks, group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale);
+    unpack_scales(matrix, tile[r], group, RowAt(lane, LANES_PER_LOAD > 1u), group_scale);
     [[unroll]] for (uint s = 0u; s < SCALES; ++s)
       [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) {
         const float with_offset = product_and_sum(group_scale[s].offset, x_sum[c * SCALES + s], sum[r * COLUMNS + c]);
@@ -199,8 +198,7 @@ void matmul_few_body(uint workgroup, uint column_group) {
   if (first_tile >= tile_count) return;
 
   matrix = WordsIn(args.weights);
-  row_blocks = weight_row_blocks(args.width, kWeightBlock.elements);
-  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, row_blocks);
+  const uint tile_words = weight_tile_words(kWeightBlock, TILE_ROWS, weight_row_blocks(args.width, kWeightBlock.elements));
   [[unroll]] for (uint r = 0u; r < TILES_PER_LANE; ++r) tile[r] = first_word(first_row(first_tile + r, args.rows, args.gate), tile_words);
   // Past the last column, too, the last one is computed again and not stored.
   [[unroll]] for (uint c = 0u; c < COLUMNS; ++c) column[c] = min(first_column + c, args.column_count - 1u);

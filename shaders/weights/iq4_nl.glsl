@@ -10,7 +10,7 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, o
   unpack_codebook(block_word(weights, tile, group, step, row), code);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
-  const float d = block_half(weights, tile, row_blocks, group, row);
+void unpack_scales(WordsIn weights, uint tile, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const float d = block_half(weights, tile, group, row);
   group_scale[0] = GroupScale(256.0 * d, -384.0 * d);
 }

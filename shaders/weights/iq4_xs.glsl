@@ -12,9 +12,9 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, o
   unpack_codebook(block_word(weights, words_further(tile, 4u * (group & 7u)), group / 8u, 1u + step, row), code);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+void unpack_scales(WordsIn weights, uint tile, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
   const uint run = group & 7u;
-  const uint halves = block_half_pair(weights, tile, row_blocks, group / 8u, row);
+  const uint halves = block_half_pair(weights, tile, group / 8u, row);
   const uint low = block_word(weights, tile, group / 8u, 0u, row) >> (4u * run);
   const uint s = low & 15u | halves >> (16u + 2u * run) << 4 & 48u;
   const float scale = 256.0 * unpackHalf2x16(halves).x * (float(s) - 32.0);

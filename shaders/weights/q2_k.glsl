@@ -7,8 +7,8 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, o
   [[unroll]] for (int quad = 0; quad < 4; ++quad) code[quad] = in_mantissa(each_byte(word, 21 - 2 * quad) & 0x00600000u);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
-  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, row_blocks, block_of(group), row));
+void unpack_scales(WordsIn weights, uint tile, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, block_of(group), row));
   const uvec4 s_m = run_bytes(weights, tile, group, 0u, row);
   const vec4 scale = 4.0 * d.x * vec4(s_m & 15u);
   const vec4 minimum = d.y * vec4(s_m >> 4 & 15u);

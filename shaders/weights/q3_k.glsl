@@ -11,8 +11,8 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, o
     code[quad] = in_mantissa(each_byte(low >> (2 * quad) & 0x03030303u | moved_left(high, 2 - quad) & 0x04040404u, 20) & 0x00700000u);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
-  const float d = block_half(weights, tile, row_blocks, block_of(group), row);
+void unpack_scales(WordsIn weights, uint tile, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const float d = block_half(weights, tile, block_of(group), row);
   const uint odd = 8u * odd_runs(group);
   const uint second = half_of_block(group);
   const uint low0 = block_word(weights, tile, block_of(group), 24u, row) >> (odd + 4u * second);

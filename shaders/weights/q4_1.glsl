@@ -11,7 +11,7 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, o
   code[1] = in_mantissa(each_byte(word, 15) & 0x00780000u);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
-  const vec2 d_m = unpackHalf2x16(block_half_pair(weights, tile, row_blocks, group, row));
+void unpack_scales(WordsIn weights, uint tile, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const vec2 d_m = unpackHalf2x16(block_half_pair(weights, tile, group, row));
   group_scale[0] = GroupScale(16.0 * d_m.x, d_m.y - 16.0 * d_m.x);
 }

@@ -10,8 +10,8 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, o
   code[1] = in_mantissa(each_byte(nibbles >> 4 & 0x0f0f0f0fu | high << 3 & 0x10101010u, 18) & 0x007c0000u);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
-  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, row_blocks, block_of(group), row));
+void unpack_scales(WordsIn weights, uint tile, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const vec2 d = unpackHalf2x16(block_half_pair(weights, tile, block_of(group), row));
   const vec4 s_m = run_scales(weights, tile, group, row);
   const vec2 scale = 32.0 * d.x * s_m.xy;
   const vec2 minimum = d.y * s_m.zw;

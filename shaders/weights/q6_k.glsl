@@ -14,8 +14,8 @@ void unpack_step(WordsIn weights, uint tile, uint group, uint step, RowAt row, o
   code[3] = in_mantissa(each_byte(low1 >> 4 & 0x0f0f0f0fu | high >> 2 & 0x30303030u, 17) & 0x007e0000u);
 }
 
-void unpack_scales(WordsIn weights, uint tile, uint row_blocks, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
-  const float d = block_half(weights, tile, row_blocks, block_of(group), row);
+void unpack_scales(WordsIn weights, uint tile, uint group, RowAt row, out GroupScale group_scale[GROUP_SCALES]) {
+  const float d = block_half(weights, tile, block_of(group), row);
   const vec4 s = vec4(ivec4(run_bytes(weights, tile, group, 48u, row) << 24) >> 24);
   const vec4 scale = 64.0 * d * s;
   [[unroll]] for (uint i = 0u; i < 4u; ++i) group_scale[i] = GroupScale(scale[i], -1.5 * scale[i]);

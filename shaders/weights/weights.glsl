@@ -60,16 +60,19 @@ uint bits_to_bytes(uint word) { return (word & 15u) * 0x00204081u & 0x01010101u;
 
 const WeightBlock kWeightBlock = WEIGHT_BLOCK;
 
-// Word `word` of a block: where that is a constant, all words of the block share one address. What is none goes into `tile`, words_further() away.
+// Word `word` of a block: where that is a constant, all words of the block share one address, and the two 16-bit values of a block that has two share it,
+// too. What is none goes into `tile`, words_further() away.
 uint block_word(WordsIn weights, uint tile, uint block, uint word, RowAt row) {
+  if (kWeightBlock.halves == 2u)
+    return row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, 2u * block, 0u), weight_word_index(kWeightBlock, TILE_ROWS, 0u, word, 0u), row);
   return row_word(weights, tile + weight_word_index(kWeightBlock, TILE_ROWS, block, 0u, 0u), word * TILE_ROWS, row);
 }
 
 // The 16-bit values of a block that has two (the first in the low half), or the only one of a block that has one, as a number.
-uint block_half_pair(WordsIn weights, uint tile, uint row_blocks, uint block, RowAt row) {
-  return row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, 2u * block, 0u), 0u, row);
+uint block_half_pair(WordsIn weights, uint tile, uint block, RowAt row) {
+  return row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, 2u * block, 0u), 0u, row);
 }
-float block_half(WordsIn weights, uint tile, uint row_blocks, uint block, RowAt row) {
-  const vec2 pair = unpackHalf2x16(row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, row_blocks, block, 0u), 0u, row));
+float block_half(WordsIn weights, uint tile, uint block, RowAt row) {
+  const vec2 pair = unpackHalf2x16(row_word(weights, tile + weight_half_index(kWeightBlock, TILE_ROWS, block, 0u), 0u, row));
   return (block & 1u) == 0u ? pair.x : pair.y;
 }

@@ -45,7 +45,7 @@ std::vector<std::byte> unpack_row(const WeightBlock& block, const Shape& shape, 
     std::vector<std::byte> halves, words;
     for (uint32_t h = 0; h < block.halves; ++h) {
       const uint32_t number = b * block.halves + h;
-      const std::byte* at = tile + size_t{4} * weight_half_index(block, lanes, row_blocks, number, row % lanes) + 2 * (number % 2);
+      const std::byte* at = tile + size_t{4} * weight_half_index(block, lanes, number, row % lanes) + 2 * (number % 2);
       halves.insert(halves.end(), at, at + 2);
     }
     for (uint32_t w = 0; w < block.words; ++w) {
