@@ -11,8 +11,8 @@
 //        that an invocation works on at once, so that a query or a weight loaded once serves several.
 //        K_DIM and V_DIM, the elements of a row of K and V as constants: then the distance of rows is one, too.
 //        PAGE_LANES: 1, or with SUBGROUP_BROADCAST workgroup = LANES, all lanes of a subgroup, which run in step: then loads bring the rows or words of all
-//        of them. It is at least 4 then, and divides SPLIT_SLOTS, the slots of a page and PAGE_GROUP / 2; PAGE_LANES * LANE_PAIRS divides V_DIM / 2;
-//        16 divides K_DIM.
+//        of them. It is at least 4 then, and divides SPLIT_SLOTS, the slots of a page and PAGE_GROUP / 2; PAGE_LANES * LANE_PAIRS divides V_DIM / 2, and
+//        LANE_PAIRS is a power of two; 16 divides K_DIM.
 // Sums   f32. A score: pairs of eight elements in order; the weights' sum: an invocation's keys in order, then invocations in order; a dimension's sum:
 //        slots in order. All are functions of the slot's index, the shape and the specialization.
 // Bytes  K and V of the split once a pass; shared memory 4 * GROUP_HEADS * (SPLIT_SLOTS + 2 * workgroup).

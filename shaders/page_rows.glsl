@@ -84,7 +84,7 @@ PairsOfLanes pairs_of_lanes(PageRows rows, uint format, uint slot, uint pair) {
 
 // Of a row of `dim` elements, `row` rows after the one of `pairs`: the elements of the pair `after` + lane behind its first pair, in the first `lanes`;
 // zeros in the others. Constants cost no address of their own. Requires: the first pair and `after` are multiples of `lanes`, a constant that divides
-// PAGE_GROUP / 2 and is at least 4.
+// PAGE_GROUP / 2 and is at least 4; and the pair `after` behind the first is as many groups of PAGE_GROUP further as if the first began one.
 vec2 load2_of_lanes(PairsOfLanes pairs, uint format, const uint dim, const uint row, const uint after, const uint lanes) {
   uvec2 words = uvec2(0u);
   const uint first = row * (dim / 2u) + after;

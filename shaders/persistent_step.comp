@@ -8,8 +8,8 @@
 //        one needs is complete. It waits for units that others have taken, never for workgroups: one that is not running delays nobody. A wait ends
 //        after spin_bound reads at the latest: then the step is abandoned, and all leave.
 // Spec   workgroup = LANES, one subgroup; the rest as the kernels have it: TILES_PER_LANE, TILE_ROWS, NORM_WORKGROUP, SPLIT_SLOTS, GROUP_HEADS,
-//        LANE_KEYS, LANE_PAIRS, FUNCTION, LANES_PER_LOAD, PAGE_LANES; WEIGHT_TYPES, bit t set where weights of type t occur; KERNELS likewise:
-//        what does not occur is not compiled.
+//        LANE_KEYS, LANE_PAIRS, FUNCTION, LANES_PER_LOAD, PAGE_LANES, K_DIM and V_DIM, which all layers share; WEIGHT_TYPES, bit t set where weights of
+//        type t occur; KERNELS likewise: what does not occur is not compiled.
 // Sums   as the kernels' own: every sum has the same order, whoever computes it.
 // Memory all memory is coherent; completing a unit releases, and a wait acquires, at the scope of the device.
 // Bytes  as the operations'.

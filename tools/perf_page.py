@@ -102,7 +102,7 @@ def attention_text(measured):
     pairs = [pair for pair in measured["pairs"] if pair["attention"]]
     products, attention = (f"`{command}`" for command in measured["commands"])
     text = (f"Attention in GMAC/s is that of what a depth adds to the wall time of a step, the merge of its splits included. In {len(measured['pairs'])} rounds of "
-            f"{products}, a step that is little else than one-token products of f16 matrices of 8 to 16 million weights, and {attention} in turn: ")
+            f"{products}, a step that is little else than one-token products of f16 matrices of 4 to 34 million weights, and {attention} in turn: ")
     if not pairs:
         return text + "the difference is lost in noise."
     lost = len(measured["pairs"]) - len(pairs)

@@ -135,7 +135,9 @@ Status record_attend_decode(Recorder r, const Activation& q, const AttentionShap
   const uint32_t row_lanes = decode_page_lanes(r.variants, shape.page);
   const uint32_t lane_keys = std::clamp(r.variants.split_slots / workgroup, 1u, row_lanes > 1 ? kMaxLaneKeysOfRows : kMaxLaneKeys);
   uint32_t lane_pairs = std::clamp(shape.page.v_dim / 2 / workgroup, 1u, kMaxLanePairs);
-  while (row_lanes > 1 && shape.page.v_dim / 2 / row_lanes % lane_pairs != 0) --lane_pairs;
+  // Lanes that load together have no pairs past the last, and powers of two begin where a group of a q8 row does, or end within it.
+  if (row_lanes > 1)
+    for (lane_pairs = kMaxLanePairs; shape.page.v_dim / 2 / row_lanes % lane_pairs != 0;) lane_pairs /= 2;
   const KernelVariant kernel{KernelId::attend_decode, WeightType::none,
                              {workgroup, r.variants.split_slots, ceil_div(group, passes), lane_keys, lane_pairs, workgroup, row_lanes, shape.page.k_dim,
                               shape.page.v_dim}};

@@ -94,8 +94,8 @@ void join_maxima(uint lane, inout float maximum[GROUP_HEADS]) {
     for (uint i = 0u; i < gl_WorkGroupSize.x; ++i) maximum[h] = max(maximum[h], invocation_maximum[i * GROUP_HEADS + h]);
 }
 
-// Lets all invocations read `weights` and sum_of_weights, where `own` are the sums of the weights that this one has computed. With PAGE_LANES > 1 that takes
-// no barrier of the workgroup: for it a processor's compiler would keep all variables in memory.
+// Lets all invocations read `weights` and sum_of_weights, where `own` are the sums of the weights that this one has computed. With PAGE_LANES > 1
+// the lanes are those of a processor's vectors, which run in step: order is enough, and for a barrier its compiler would keep all variables in memory.
 void share_weights(uint lane, float own[GROUP_HEADS]) {
 #ifdef SUBGROUP_BROADCAST
   if (PAGE_LANES > 1u) {
@@ -188,7 +188,7 @@ void attend_decode_body(uvec3 workgroup) {
   for (uint first = 0u; first < pairs; first += LANE_PAIRS * gl_WorkGroupSize.x) {
     uint pair[LANE_PAIRS];
     [[unroll]] for (uint i = 0u; i < LANE_PAIRS; ++i)
-      pair[i] = PAGE_LANES > 1u ? first + i * PAGE_LANES : min(first + i * gl_WorkGroupSize.x + lane, pairs - 1u);
+      pair[i] = PAGE_LANES > 1u ? min(first, pairs - LANE_PAIRS * PAGE_LANES) + i * PAGE_LANES : min(first + i * gl_WorkGroupSize.x + lane, pairs - 1u);
     vec2 sum[SUMS];
     [[unroll]] for (uint i = 0u; i < SUMS; ++i) sum[i] = vec2(0.0);
     const uint end_page = (end + shape.tokens - 1u) / shape.tokens;

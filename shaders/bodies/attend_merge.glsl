@@ -34,10 +34,10 @@ void attend_merge_body(uint first, uint head, uint column) {
   uint s = 0u;
 #ifdef SUBGROUP_BROADCAST
   // The factors of as many splits as there are lanes at once, one a lane, and elements that the lanes load together.
-  if (PAGE_LANES > 1u)
+  if (PAGE_LANES > 1u && splits >= LANES)
     [[dont_unroll]] for (; s + LANES <= splits; s += LANES) {
-      const uint block = index_to_load(s, splits);
-      const uint own = base + min(block + own_lane(), splits - 1u) * stride + V_DIM;
+      const uint block = index_to_load(s, splits - LANES + 1u);
+      const uint own = base + (block + own_lane()) * stride + V_DIM;
       const float factor = exp(partials.at[own] - maximum);
       const float split_weight = partials.at[own + 1u];
       const uvec2 sums = word_address(args.partials, base + block * stride + first);

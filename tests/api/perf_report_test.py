@@ -15,6 +15,8 @@ from program_support import ENVIRONMENT, FOLDER, MODEL, PROGRAM, case, main
 
 TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "perf_report"
 MAKE_MODEL = TOOL.parent / "make_model"
+sys.path.insert(0, str(TOOL.parent))
+import perf_page  # noqa: E402
 DOCS, DATA = pathlib.Path(FOLDER.name) / "docs", pathlib.Path(FOLDER.name) / "data"
 # Prints what llama-bench would for the -p and -n it is given, and for another test in between.
 PEER = """
@@ -69,13 +71,25 @@ def assert_depths(page, data):
         expected = added(data["depths"], result["depth"], attention_macs(result) - attention_macs(results[0]))
         assert (gmac_s, share) == (("", "") if expected is None else (f"{expected:.1f}", f"{100 * expected / products[2]:.0f}")), rows
     ratios = sorted(pair["attention"] / pair["products"] for pair in pairs if pair["attention"])
-    assert len(pairs) == 5 and all(pair["products"] > 0 for pair in pairs)
+    # Two layers of 2,048 elements with 32 heads of 64, a feed-forward of 8,192 and 333 tokens: 16 tokens of each round.
+    assert data["attention"]["product_macs"] == 16 * (2 * (4 * 2048 * 2048 + 3 * 2048 * 8192) + 333 * 2048), data["attention"]
+    assert len(pairs) == 5 and all(abs(pair["products"] * 1000 * pair["products_wall_us"] / data["attention"]["product_macs"] - 1) < 1e-9 for pair in pairs)
     if ratios:
         middle = (ratios[len(ratios) // 2] + ratios[(len(ratios) - 1) // 2]) / 2
         assert f"the ratio within a round is {middle:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" in page, page
         assert (f", {5 - len(ratios)} lost in noise left out." in page) == (len(ratios) < 5)
     else:
         assert "the difference is lost in noise." in page
+
+
+@case
+def attention_is_what_a_depth_adds():
+    def result(samples_s, macs):
+        return {"samples_s": samples_s, "kernels": [{"kernel": "attend_decode", "multiply_adds": macs, "moved_bytes": 3 * macs}, {"kernel": "attend_merge"}]}
+
+    shallow, deep = result([1.0, 1.5, 3.0], 1e9), result([2.0, 4.5, 5.0], 5e9)  # adds 1, 3 and 2 seconds
+    assert perf_page.attention_added(shallow, deep) == {"gmac_s": 2.0, "gb_s": 6.0}
+    assert perf_page.attention_added(deep, shallow) is None
 
 
 @case
@@ -129,6 +143,9 @@ def the_page_can_be_made_again_without_measuring():
     report("--render", "--quire", "/nonexistent")
     assert (DOCS / "performance.md").read_text() == first + "\n## What was tried and did not pay\n\nNothing yet.\n"
     assert "no measurements" in report("--render", "--models", "other", code=1)
+    old = DATA / "old.json"
+    old.write_text((DATA / "tiny.json").read_text().replace('"version": 2', '"version": 1'))
+    assert "another version's" in report("--render", "--models", "old", code=1)
 
 
 if __name__ == "__main__":
