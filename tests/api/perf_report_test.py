@@ -74,6 +74,9 @@ def assert_depths(page, data):
     # Two layers of 2,048 elements with 32 heads of 64, a feed-forward of 8,192 and 333 tokens: 16 tokens of each round.
     assert data["attention"]["product_macs"] == 16 * (2 * (4 * 2048 * 2048 + 3 * 2048 * 8192) + 333 * 2048), data["attention"]
     assert len(pairs) == 5 and all(abs(pair["products"] * 1000 * pair["products_wall_us"] / data["attention"]["product_macs"] - 1) < 1e-9 for pair in pairs)
+    # More time at the depth than without it, in the middle of a round's repeats, is what makes attention's figure.
+    medians = [sorted(b - a for a, b in zip(pair["without_s"], pair["deep_s"]))[2] for pair in pairs]
+    assert all((pair["attention"] is not None) == (median > 0) for pair, median in zip(pairs, medians)), pairs
     if ratios:
         middle = (ratios[len(ratios) // 2] + ratios[(len(ratios) - 1) // 2]) / 2
         assert f"the ratio within a round is {middle:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" in page, page
